@@ -1,0 +1,193 @@
+package assembly
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/fairlead/fairlead/platform/bus"
+	"github.com/fairlead/fairlead/platform/lifecycle"
+	"github.com/fairlead/fairlead/platform/rpc"
+	eventsv1 "github.com/fairlead/fairlead/proto/gen/fairlead/events/v1"
+)
+
+// AdminTokenFile is the file in the data folder with the administrator's token.
+const AdminTokenFile = "admin.token"
+
+// LocalConfig is the compute target "local".
+type LocalConfig struct {
+	Nodes    int
+	NodeSize string
+	// Python is the interpreter of entry scripts; empty means to choose one.
+	Python string
+	// ScorerCommand starts a scorer; its flags follow.
+	ScorerCommand []string
+}
+
+// UpConfig is the whole installation in one process.
+type UpConfig struct {
+	DataDir       string
+	DataListen    string
+	ControlListen string
+	NATSListen    string
+	HealthListen  string // empty means none
+	Local         LocalConfig
+}
+
+// Deps is what an assembly is given.
+type Deps struct {
+	Logger  *slog.Logger
+	Stdout  io.Writer
+	Version string
+}
+
+// Up runs all services in this process until ctx ends. When all are ready it
+// writes the line "ready".
+func Up(ctx context.Context, cfg UpConfig, deps Deps) (err error) {
+	lock, err := lockDataDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	network := rpc.NewMemory()
+	s := &site{
+		log: deps.Logger, version: deps.Version, dataDir: cfg.DataDir,
+		network: func(string) (rpc.Network, error) { return network, nil },
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	check, err := s.access(natsService)
+	if err != nil {
+		return err
+	}
+	server, err := bus.Start(ctx, bus.Config{StoreDir: s.path("nats"), Listen: cfg.NATSListen},
+		bus.Deps{Logger: deps.Logger.With("service", natsService), Authenticate: eventConsumer(check)})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { server.Close(); return nil })
+	s.nats = func(service string) (bus.Target, error) { return bus.Target{Name: service, Embedded: server}, nil }
+	members := []lifecycle.Member{{Name: natsService, Component: server}}
+	s.addresses.nats = server.Addr
+	built, err := s.buildAll(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, append(members, built...), deps.Stdout, cfg.HealthListen)
+}
+
+// Addresses are where an installation listens.
+type Addresses struct {
+	Data    string `json:"data,omitempty"`
+	Control string `json:"control,omitempty"`
+	NATS    string `json:"nats,omitempty"`
+}
+
+// addressesFile is in the data folder while the installation runs.
+const addressesFile = "addresses.json"
+
+// ReadAddresses gives the addresses of the installation whose data folder it
+// is; the error says when none runs.
+func ReadAddresses(dataDir string) (Addresses, error) {
+	var a Addresses
+	raw, err := os.ReadFile(filepath.Join(dataDir, addressesFile))
+	if err != nil {
+		return a, fmt.Errorf("no running installation has its data in %s: start one with: fairlead up --data-dir %s", dataDir, dataDir)
+	}
+	return a, json.Unmarshal(raw, &a)
+}
+
+func (s *site) buildAll(ctx context.Context, cfg UpConfig) ([]lifecycle.Member, error) {
+	members, err := s.buildAuth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The all-in-one's replicas are of no use without its router: they end with it.
+	compute, err := s.buildCompute(ctx, cfg.Local, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	router, err := s.buildRouter(ctx, cfg.DataListen)
+	if err != nil {
+		return nil, err
+	}
+	deploy, err := s.buildDeploy(ctx, "http://"+s.addresses.data(), "")
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := s.buildGateway(ctx, cfg.ControlListen)
+	return slices.Concat(members, compute, deploy, router, gateway), err
+}
+
+// listening tells where the services of this process listen, once they do; nil
+// for those that run elsewhere.
+type listening struct{ data, control, nats func() string }
+
+func (l listening) now() Addresses {
+	at := func(f func() string) string {
+		if f == nil {
+			return ""
+		}
+		return f()
+	}
+	return Addresses{Data: at(l.data), Control: at(l.control), NATS: at(l.nats)}
+}
+
+// run runs the members; when all are ready it notes the addresses and says so.
+func (s *site) run(ctx context.Context, members []lifecycle.Member, stdout io.Writer, healthListen string) error {
+	group := lifecycle.NewGroup(members...)
+	announce := lifecycle.Func(func(ctx context.Context) error {
+		addresses := s.addresses.now()
+		raw, err := json.Marshal(addresses)
+		if err != nil {
+			return err
+		}
+		path := s.path(addressesFile)
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			return err
+		}
+		defer os.Remove(path)
+		s.log.Info("ready", "data", addresses.Data, "control", addresses.Control, "nats", addresses.NATS)
+		fmt.Fprintln(stdout, "ready")
+		<-ctx.Done()
+		return nil
+	})
+	all := []lifecycle.Member{}
+	if healthListen != "" {
+		all = append(all, lifecycle.Member{Name: "health", Component: &healthServer{listen: healthListen, ready: group.Ready()}})
+	}
+	all = append(all, lifecycle.Member{Name: "services", Component: group}, lifecycle.Member{Name: "announcement", Component: announce})
+	return lifecycle.NewGroup(all...).Run(ctx)
+}
+
+// eventConsumer lets everybody read all events who may watch them by the API.
+func eventConsumer(check rpc.Access) bus.Authenticator {
+	return func(ctx context.Context, c bus.Credential) (bus.Access, error) {
+		if _, err := check.Check(ctx, c.Secret(), eventsv1.EventService_WatchEvents_FullMethodName, "workspaces/-"); err != nil {
+			return bus.Access{}, err
+		}
+		return bus.AllWorkspaces(), nil
+	}
+}
+
+// lockDataDir makes the data folder and keeps a second process out of it.
+func lockDataDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another process uses the data folder %s: end it, or give another --data-dir", dir)
+	}
+	return f, nil
+}

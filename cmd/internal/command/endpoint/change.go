@@ -1,0 +1,194 @@
+package endpoint
+
+import (
+	"context"
+	"slices"
+
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fairlead/fairlead/cmd/internal/deployment"
+	"github.com/fairlead/fairlead/cmd/internal/failure"
+	"github.com/fairlead/fairlead/cmd/internal/output"
+	"github.com/fairlead/fairlead/cmd/internal/progress"
+	"github.com/fairlead/fairlead/cmd/internal/session"
+	"github.com/fairlead/fairlead/cmd/internal/upload"
+	"github.com/fairlead/fairlead/platform/resourcename"
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	resourcev1 "github.com/fairlead/fairlead/proto/gen/fairlead/resource/v1"
+)
+
+// Change is a deployment on its way: a new endpoint, a new version or a change
+// of one.
+type Change struct {
+	What     string // for messages: "endpoint diabetes"
+	Title    string // for progress: "Deploying diabetes"
+	Endpoint string // the endpoint's id
+	Version  string // the version's id; empty when the server chooses it
+	Draft    *deployment.Draft
+	// Request makes the call, once to check it and once to do it.
+	Request      func(validateOnly bool) func(context.Context) (*longrunningpb.Operation, error)
+	NoWait       bool
+	ValidateOnly bool
+	New          bool // a failed first version leaves an endpoint to delete
+}
+
+// Run checks the request, uploads what it needs, sends it and waits.
+func (c Change) Run(ctx context.Context, s *session.Session) error {
+	for _, i := range c.Draft.Ignored {
+		s.Notef("ignored: %s: %s", i.Field, i.Description)
+	}
+	checked, err := c.Draft.Check(ctx, c.What, c.Request(true))
+	if err != nil {
+		return err
+	}
+	if c.ValidateOnly && checked != nil {
+		return c.printChecked(s, checked)
+	}
+	display := s.Progress(c.Title)
+	defer display.End(false)
+	if err := c.upload(ctx, s, display); err != nil {
+		return err
+	}
+	if c.ValidateOnly {
+		display.End(true)
+		if checked, err = c.Draft.Check(ctx, c.What, c.Request(true)); err != nil {
+			return err
+		}
+		return c.printChecked(s, checked)
+	}
+	op, err := c.Request(false)(ctx)
+	if err != nil {
+		return err
+	}
+	if c.NoWait {
+		display.End(true)
+		return s.PrintPending(op)
+	}
+	done, err := s.Await(ctx, op, display)
+	if err != nil {
+		return Explain(ctx, s, c.Endpoint, c.Version, c.New, done, err)
+	}
+	return c.printDone(ctx, s, done)
+}
+
+func (c Change) upload(ctx context.Context, s *session.Session, display *progress.Display) error {
+	if len(c.Draft.Files) == 0 {
+		return nil
+	}
+	parent, err := s.Parent()
+	if err != nil {
+		return err
+	}
+	api, err := s.Client()
+	if err != nil {
+		return err
+	}
+	display.Step(s.Now(), "uploading "+upload.Describe(c.Draft.Files, output.Bytes))
+	up := &upload.Uploader{Artefacts: api.Artefacts, Parent: parent, Progress: func(sent, total int64) {
+		display.Status(output.Bytes(sent) + " of " + output.Bytes(total))
+	}}
+	return up.Upload(ctx, c.Draft.Files)
+}
+
+func (c Change) printChecked(s *session.Session, op *longrunningpb.Operation) error {
+	m, err := response(op)
+	if err != nil {
+		return err
+	}
+	s.Notef("%s is valid; nothing was changed", c.What)
+	switch m := m.(type) {
+	case *deployv1.Endpoint:
+		return s.Print(document(m))
+	case *deployv1.EndpointVersion:
+		return s.Print(versionDocument(m))
+	}
+	return nil
+}
+
+// printDone prints the endpoint, or for a version's change the version.
+func (c Change) printDone(ctx context.Context, s *session.Session, op *longrunningpb.Operation) error {
+	m, err := response(op)
+	if err != nil {
+		return err
+	}
+	if v, ok := m.(*deployv1.EndpointVersion); ok {
+		if format, err := s.Format(); err != nil || format != output.Table {
+			return s.Print(versionDocument(v))
+		}
+	}
+	e, err := get(ctx, s, c.Endpoint)
+	if err != nil {
+		return err
+	}
+	if err := s.Print(document(e)); err != nil {
+		return err
+	}
+	if c.New {
+		s.Notef("next: fairlead endpoint run -n %s -d @request.json", c.Endpoint)
+	}
+	return nil
+}
+
+// response gives what a finished operation made; nil when that is nothing.
+func response(op *longrunningpb.Operation) (proto.Message, error) {
+	if op.GetResponse() == nil {
+		return nil, nil
+	}
+	return op.GetResponse().UnmarshalNew()
+}
+
+func get(ctx context.Context, s *session.Session, id string) (*deployv1.Endpoint, error) {
+	c, err := s.Client()
+	if err != nil {
+		return nil, err
+	}
+	name, err := s.Name("endpoints", id)
+	if err != nil {
+		return nil, err
+	}
+	return c.Endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: name})
+}
+
+// Explain adds to a failed operation the log lines that show the cause and what
+// to do next. done is nil, or not done, when waiting ended and not the work.
+func Explain(ctx context.Context, s *session.Session, id, version string, isNew bool, done *longrunningpb.Operation, err error) error {
+	if done.GetError() == nil {
+		return err
+	}
+	f := *failure.From(err, s.Connection())
+	f.Code = failure.Error // the command was possible; the deployment failed
+	if e, getErr := get(ctx, s, id); getErr == nil {
+		f.Log = causeLog(e, version)
+	}
+	if len(f.Log) > 0 { // the message may end with the same lines
+		f.Message, _ = failure.Lines(f.Message)
+	}
+	logs := "fairlead endpoint get-logs -n " + id
+	if version != "" {
+		logs += " --version " + version
+	}
+	next := []string{logs, "fairlead endpoint show -n " + id}
+	if isNew {
+		next = append(next, "start again:  fairlead endpoint delete -n "+id)
+	}
+	return f.ThenTry(next...)
+}
+
+// causeLog gives the log lines of the conditions that do not hold, of the named
+// version or of all.
+func causeLog(e *deployv1.Endpoint, version string) []string {
+	conditions := slices.Clone(e.GetConditions())
+	for _, v := range e.GetVersions() {
+		if version == "" || resourcename.Last(v.GetName()) == version {
+			conditions = append(conditions, v.GetConditions()...)
+		}
+	}
+	var lines []string
+	for _, c := range conditions {
+		if c.GetStatus() == resourcev1.Condition_STATUS_FALSE && len(c.GetLogLines()) > 0 {
+			lines = c.GetLogLines()
+		}
+	}
+	return lines
+}

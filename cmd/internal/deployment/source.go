@@ -1,0 +1,179 @@
+package deployment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fairlead/fairlead/cmd/internal/upload"
+)
+
+// source says where the script and its files are.
+type source struct {
+	script         string // as it was written
+	folder         string // as it was written; empty when only the script is taken
+	folderFromFile bool   // the folder was written in the inference configuration
+	config         string // the inference configuration file; may be empty
+	unreadable     bool   // the inference configuration could not be read
+}
+
+// collectSource finds and hashes the script and the files that it needs.
+func (d *Draft) collectSource(ctx context.Context, src source) error {
+	if src.script == "" {
+		d.missingScript(src)
+		return nil
+	}
+	if !strings.HasSuffix(src.script, ".py") {
+		d.addProblem("entryScript", scriptPaths(), "%q must be a Python file, ending in .py", src.script)
+		return nil
+	}
+	folder, ok := d.findScript(src)
+	if !ok {
+		return nil
+	}
+	files, script, err := gather(src, folder)
+	if err != nil {
+		d.addProblem("sourceDirectory", scriptPaths(), "%s %v", folder, err)
+		return nil
+	}
+	if err := upload.Hash(ctx, files); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		d.addProblem("sourceDirectory", scriptPaths(), "%v", err)
+		return nil
+	}
+	d.Files = files
+	d.Version.EntryScript = script
+	d.Version.SourceFiles = upload.Artefacts(files)
+	return nil
+}
+
+func scriptPaths() []string { return []string{"version.entry_script", "version.source_files"} }
+
+// missingScript reports that no script was named, unless that is allowed or
+// follows from something that is reported already.
+func (d *Draft) missingScript(src source) {
+	reported := src.unreadable || slices.ContainsFunc(d.problems, func(p problem) bool {
+		return slices.Contains(p.covers, "version.entry_script")
+	})
+	switch {
+	case reported:
+	case d.scope == VersionChange && src.config == "" && src.folder == "":
+	case src.config == "":
+		d.addProblem("--ic", scriptPaths(), "say which script scores, by an inference configuration or --es SCRIPT")
+	default:
+		d.addProblem("entryScript", scriptPaths(), "missing in %s: the script with init() and run()", src.config)
+	}
+}
+
+// findScript gives the folder that the script's path starts from. What the
+// inference configuration says is looked for beside that file first, then from
+// the current folder, as users of the old product know it.
+func (d *Draft) findScript(src source) (string, bool) {
+	if filepath.IsAbs(src.script) {
+		return d.findAbsolute(src)
+	}
+	var looked []string
+	for _, start := range starts(src) {
+		folder := start
+		if src.folder != "" {
+			folder = resolve(start, src.folder)
+		}
+		script := absolute(filepath.Join(folder, src.script))
+		if isFile(script) {
+			return folder, true
+		}
+		if !slices.Contains(looked, script) {
+			looked = append(looked, script)
+		}
+	}
+	d.addProblem("entryScript", scriptPaths(), "there is no script %q; looked for %s", src.script, strings.Join(looked, " and "))
+	return "", false
+}
+
+func (d *Draft) findAbsolute(src source) (string, bool) {
+	if !isFile(src.script) {
+		d.addProblem("entryScript", scriptPaths(), "there is no script %s", src.script)
+		return "", false
+	}
+	if src.folder == "" {
+		return filepath.Dir(src.script), true
+	}
+	return resolve(starts(src)[0], src.folder), true
+}
+
+func starts(src source) []string {
+	if src.config == "" || src.folder != "" && !src.folderFromFile {
+		return []string{"."}
+	}
+	return []string{filepath.Dir(src.config), "."}
+}
+
+// gather gives the files and the script's path among them.
+func gather(src source, folder string) ([]upload.File, string, error) {
+	script, err := scriptIn(src, folder)
+	if err != nil {
+		return nil, "", err
+	}
+	if src.folder == "" {
+		local := src.script
+		if !filepath.IsAbs(local) {
+			local = filepath.Join(folder, local)
+		}
+		return []upload.File{{Path: script, Local: local}}, script, nil
+	}
+	files, err := upload.Scan(folder)
+	if err != nil {
+		return nil, "", err
+	}
+	if !slices.ContainsFunc(files, func(f upload.File) bool { return f.Path == script }) {
+		return nil, "", fmt.Errorf("does not hold the script %s", script)
+	}
+	return files, script, nil
+}
+
+// scriptIn gives the script's path in the bundle, with slashes.
+func scriptIn(src source, folder string) (string, error) {
+	if src.folder == "" {
+		if !filepath.IsLocal(src.script) {
+			return filepath.Base(src.script), nil
+		}
+		return filepath.ToSlash(filepath.Clean(src.script)), nil
+	}
+	script := src.script
+	if filepath.IsAbs(script) {
+		relative, err := filepath.Rel(absolute(folder), script)
+		if err != nil {
+			return "", err
+		}
+		script = relative
+	}
+	if !filepath.IsLocal(script) {
+		return "", errors.New("does not hold the script " + src.script)
+	}
+	return filepath.ToSlash(filepath.Clean(script)), nil
+}
+
+func resolve(start, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(start, path)
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

@@ -1,0 +1,115 @@
+package artefact_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fairlead/fairlead/platform/apierr"
+	"github.com/fairlead/fairlead/platform/artefact"
+)
+
+func open(t *testing.T) (*artefact.Store, string) {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := artefact.Open(t.Context(), "file://"+dir+"?create_dir=true&no_tmp_dir=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s, dir
+}
+
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestPutOpenReadAtDelete(t *testing.T) {
+	s, _ := open(t)
+	content := bytes.Repeat([]byte("fairlead"), 10_000)
+	digest := digestOf(content)
+	for range 2 { // the second time it is there already
+		if err := s.Put(t.Context(), digest, int64(len(content)), bytes.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, size, err := s.Open(t.Context(), digest)
+	if err != nil || size != int64(len(content)) {
+		t.Fatalf("size %d, %v", size, err)
+	}
+	got, err := io.ReadAll(r)
+	if err != nil || !bytes.Equal(got, content) || r.Close() != nil {
+		t.Fatalf("read %d bytes, %v", len(got), err)
+	}
+	for _, tt := range []struct{ offset, limit, want int64 }{{0, 8, 8}, {79_990, 100, 10}, {80_000, 5, 0}, {90_000, 5, 0}} {
+		part, whole, err := s.ReadAt(t.Context(), digest, tt.offset, tt.limit)
+		if err != nil || int64(len(part)) != tt.want || whole != size {
+			t.Errorf("ReadAt(%d, %d) = %d bytes of %d, %v", tt.offset, tt.limit, len(part), whole, err)
+		}
+	}
+	for range 2 {
+		if err := s.Delete(t.Context(), digest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := s.Open(t.Context(), digest); apierr.KindOf(err) != apierr.NotFound {
+		t.Errorf("after Delete: %v", err)
+	}
+}
+
+func TestDamagedContentIsNeverThere(t *testing.T) {
+	s, dir := open(t)
+	digest := digestOf([]byte("right"))
+	for name, tt := range map[string]struct {
+		content string
+		size    int64
+	}{"other bytes": {"wrong", 5}, "too short": {"righ", 5}, "too long": {"right!", 5}, "other size": {"right", 6}} {
+		err := s.Put(t.Context(), digest, tt.size, strings.NewReader(tt.content))
+		if apierr.KindOf(err) != apierr.DataLoss {
+			t.Errorf("%s: %v", name, err)
+		}
+		if there, err := s.Has(t.Context(), digest); there || err != nil {
+			t.Errorf("%s: there = %v, %v", name, there, err)
+		}
+	}
+	if err := s.Put(t.Context(), digest, 5, strings.NewReader("right")); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, dir, digest)
+	r, _, err := s.Open(t.Context(), digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(io.Discard, r); apierr.KindOf(err) != apierr.DataLoss {
+		t.Errorf("reading a damaged content gave %v", err)
+	}
+}
+
+func flip(t *testing.T, dir, digest string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err == nil && filepath.Base(path) == digest {
+			return os.WriteFile(path, []byte("rigbt"), 0o600)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBadDigest(t *testing.T) {
+	s, _ := open(t)
+	for _, d := range []string{"", "zz", "../../etc/passwd", strings.Repeat("0", 63)} {
+		if _, err := s.Has(t.Context(), d); apierr.KindOf(err) != apierr.InvalidArgument {
+			t.Errorf("digest %q: %v", d, err)
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/fairlead/fairlead/platform/apierr"
+)
+
+// RequestIDHeader carries a request's id, in and out.
+const RequestIDHeader = "x-request-id"
+
+// handlerTimeout ends unary calls whose caller set no deadline.
+const handlerTimeout = 60 * time.Second
+
+// edge is what every server does around its handlers.
+type edge struct {
+	log      *slog.Logger
+	access   Access
+	open     []string
+	validate protovalidate.Validator
+}
+
+func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	id := requestID(ctx)
+	_ = grpc.SetHeader(ctx, metadata.Pairs(RequestIDHeader, id)) // fails only after the header was sent
+	defer e.finish(info.FullMethod, id, &err)
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, handlerTimeout)
+		defer cancel()
+	}
+	admitted, err := e.admit(ctx, info.FullMethod, req)
+	if err != nil {
+		return nil, e.withRest(admitted, req, err, handler)
+	}
+	return handler(admitted, req)
+}
+
+// withRest adds what the handler itself finds wrong with a request that breaks
+// its rules, so that the caller is told everything at once. It asks the handler
+// to validate only, where the method can do that.
+func (e *edge) withRest(ctx context.Context, req any, broken error, handler grpc.UnaryHandler) (all error) {
+	rules, ok := errors.AsType[*apierr.Error](broken)
+	msg, isProto := req.(proto.Message)
+	if !ok || len(rules.Violations) == 0 || !isProto {
+		return broken
+	}
+	field := msg.ProtoReflect().Descriptor().Fields().ByName("validate_only")
+	if field == nil || field.Kind() != protoreflect.BoolKind {
+		return broken
+	}
+	defer func() {
+		if recover() != nil { // the handler may rely on the rules that are broken
+			all = broken
+		}
+	}()
+	trial := proto.Clone(msg)
+	trial.ProtoReflect().Set(field, protoreflect.ValueOfBool(true))
+	_, err := handler(ctx, trial)
+	found, ok := errors.AsType[*apierr.Error](err)
+	if !ok {
+		return broken
+	}
+	merged := apierr.Violations(slices.Clone(rules.Violations))
+	for _, v := range found.Violations {
+		if !slices.ContainsFunc(merged, func(known apierr.Violation) bool { return known.Field == v.Field }) {
+			merged = append(merged, v)
+		}
+	}
+	return merged.Err()
+}
+
+func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	id := requestID(ss.Context())
+	_ = ss.SetHeader(metadata.Pairs(RequestIDHeader, id))
+	defer e.finish(info.FullMethod, id, &err)
+	return handler(srv, &admittedStream{ServerStream: ss, ctx: ss.Context(), edge: e, method: info.FullMethod})
+}
+
+// admittedStream admits a stream by its first message, which names the resource.
+type admittedStream struct {
+	grpc.ServerStream
+	ctx      context.Context
+	edge     *edge
+	method   string
+	admitted bool
+}
+
+func (s *admittedStream) Context() context.Context { return s.ctx }
+
+func (s *admittedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if s.admitted {
+		return nil
+	}
+	ctx, err := s.edge.admit(s.ctx, s.method, m)
+	if err != nil {
+		return err
+	}
+	s.ctx, s.admitted = ctx, true
+	return nil
+}
+
+// admit says who calls and whether the request is well formed.
+func (e *edge) admit(ctx context.Context, method string, req any) (context.Context, error) {
+	msg, _ := req.(proto.Message)
+	principal, err := e.authenticate(ctx, method, msg)
+	if err != nil {
+		return ctx, err
+	}
+	if msg != nil {
+		if err := e.check(msg); err != nil {
+			return WithPrincipal(ctx, principal), err
+		}
+	}
+	return WithPrincipal(ctx, principal), nil
+}
+
+// isOpen says whether a method is for everybody. Probes and tools ask for health
+// and reflection before they have a token.
+func (e *edge) isOpen(method string) bool {
+	return strings.HasPrefix(method, "/grpc.health.v1.") || strings.HasPrefix(method, "/grpc.reflection.") ||
+		slices.Contains(e.open, method)
+}
+
+func (e *edge) authenticate(ctx context.Context, method string, msg proto.Message) (string, error) {
+	if e.isOpen(method) {
+		return "", nil
+	}
+	peer := PeerFrom(ctx)
+	token, has, err := bearer(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case !has && peer != "":
+		return "service:" + peer, nil
+	case !has:
+		return "", apierr.New(apierr.Unauthenticated, "NO_TOKEN",
+			"no token: send \"Authorization: Bearer TOKEN\" (the CLI takes it from FAIRLEAD_TOKEN)")
+	case servicesOnly(method):
+		return "", apierr.New(apierr.PermissionDenied, "SERVICES_ONLY", "%s is for Fairlead's own services", method)
+	}
+	return e.access.Check(ctx, token, method, Resource(msg))
+}
+
+func bearer(ctx context.Context) (token string, has bool, err error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	values := md.Get("authorization")
+	if len(values) == 0 {
+		return "", false, nil
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	token = strings.TrimSpace(token)
+	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "bearer") || token == "" {
+		return "", false, apierr.New(apierr.Unauthenticated, "BAD_AUTHORIZATION", "the Authorization header must be \"Bearer TOKEN\", once")
+	}
+	return token, true, nil
+}
+
+// servicesOnly methods are those of ours that have no REST binding.
+func servicesOnly(method string) bool {
+	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		return false
+	}
+	return strings.HasPrefix(name, "fairlead.") && !proto.HasExtension(d.Options(), annotations.E_Http)
+}
+
+// Resource gives the name or parent that a request is about: its field name or
+// parent, else the name of the resource that it carries.
+func Resource(msg proto.Message) string {
+	if msg == nil {
+		return ""
+	}
+	m := msg.ProtoReflect()
+	fields := m.Descriptor().Fields()
+	for _, field := range []protoreflect.Name{"name", "parent"} {
+		if f := fields.ByName(field); f != nil && f.Kind() == protoreflect.StringKind {
+			return m.Get(f).String()
+		}
+	}
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if f.Message() == nil || f.IsList() || f.IsMap() || !m.Has(f) {
+			continue
+		}
+		if n := f.Message().Fields().ByName("name"); n != nil && n.Kind() == protoreflect.StringKind {
+			return m.Get(f).Message().Get(n).String()
+		}
+	}
+	return ""
+}
+
+// check reports every violation of the request's rules at once.
+func (e *edge) check(msg proto.Message) error {
+	err := e.validate.Validate(msg)
+	if err == nil {
+		return nil
+	}
+	invalid, ok := errors.AsType[*protovalidate.ValidationError](err)
+	if !ok {
+		return fmt.Errorf("validate %s: %w", msg.ProtoReflect().Descriptor().FullName(), err)
+	}
+	var out apierr.Violations
+	for _, v := range invalid.Violations {
+		out.Add(protovalidate.FieldPathString(v.Proto.GetField()), "%s", v.Proto.GetMessage())
+	}
+	return out.Err()
+}
+
+func requestID(ctx context.Context) string {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if v := md.Get(RequestIDHeader); len(v) == 1 && v[0] != "" && len(v[0]) <= 100 {
+		return v[0]
+	}
+	return rand.Text()
+}
+
+// finish turns a panic into an error, logs what the caller does not see, and
+// maps the error to a status with the request's id.
+func (e *edge) finish(method, id string, err *error) {
+	if p := recover(); p != nil {
+		e.log.Error("a handler panicked", "method", method, "request", id, "panic", p, "stack", string(debug.Stack()))
+		*err = apierr.New(apierr.Internal, "PANIC", "internal error")
+	}
+	if *err == nil {
+		return
+	}
+	st := apierr.ToStatus(*err)
+	if st.Code() == codes.Internal || st.Code() == codes.Unknown {
+		e.log.Error("a call failed", "method", method, "request", id, "error", *err)
+	}
+	if with, detailErr := st.WithDetails(&errdetails.RequestInfo{RequestId: id}); detailErr == nil {
+		st = with
+	}
+	*err = st.Err()
+}

@@ -1,0 +1,142 @@
+"""Loads an entry script and checks that it has the functions a scorer calls."""
+
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+
+TREE_LINES = 200
+POSITIONAL_KINDS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+HEADERS = "request_headers"
+WORKER_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class LoadError(Exception):
+    """The script can't serve: cause is one line for people, detail the traceback and what helps to read it."""
+
+    def __init__(self, cause, detail=""):
+        super().__init__(cause)
+        self.cause = cause
+        self.detail = detail
+
+
+class Script:
+    def __init__(self, run, data_name, wants_headers):
+        self.run = run
+        self.data_name = data_name
+        self.wants_headers = wants_headers
+
+
+def load(path, source_dir):
+    """Imports the script, checks init and run, calls init."""
+    folder = os.path.dirname(path)
+    for entry in (source_dir, folder):
+        if entry and entry not in sys.path[:1]:
+            sys.path.insert(0, entry)
+    module = _guarded("importing %s" % os.path.basename(path), lambda: _import(path))
+    init = _function(module, path, "init")
+    run = _function(module, path, "run")
+    data_name, wants_headers = _run_arguments(run)
+    _check_init(init, path)
+    try:
+        _guarded("init()", init)
+    except LoadError as e:
+        e.detail += model_tree()
+        raise
+    return Script(run, data_name, wants_headers)
+
+
+def format_error(error):
+    """The traceback without the frames of this worker and of the import system."""
+    text = traceback.TracebackException.from_exception(error)
+    frames = [f for f in text.stack if not f.filename.startswith((WORKER_FOLDER, "<frozen importlib"))]
+    text.stack = traceback.StackSummary.from_list(frames)
+    return "".join(text.format())
+
+
+def model_tree():
+    """What lies in the model folder, at most TREE_LINES lines."""
+    root = os.environ.get("AZUREML_MODEL_DIR", "")
+    if not root:
+        return "AZUREML_MODEL_DIR is not set\n"
+    lines = ["AZUREML_MODEL_DIR is %s and has:" % root]
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files) or ([] if folders else [""]):
+            lines.append("  " + os.path.relpath(os.path.join(folder, name), root))
+            if len(lines) > TREE_LINES:
+                return "\n".join(lines[:TREE_LINES]) + "\n  ...\n"
+    return "\n".join(lines) + "\n"
+
+
+def _import(path):
+    name = os.path.splitext(os.path.basename(path))[0]
+    if name in sys.modules:
+        name = "entry_script"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise LoadError("the entry script %s is not a Python file" % path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _function(module, path, name):
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise LoadError("the entry script %s has no function %s()" % (os.path.basename(path), name))
+    return function
+
+
+def _run_arguments(run):
+    parameters = inspect.signature(run).parameters.values()
+    if any(p.kind in POSITIONAL_KINDS for p in parameters):
+        raise LoadError("run() cannot accept positional-only arguments, *args, or **kwargs.")
+    data = [p.name for p in parameters if p.name != HEADERS]
+    if not data:
+        raise LoadError("run() needs to accept an argument for input data.")
+    return data[0], len(data) < len(parameters)
+
+
+def _check_init(init, path):
+    needed = [
+        p.name
+        for p in inspect.signature(init).parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if needed:
+        raise LoadError(
+            "init() is called without arguments, but %s defines init(%s)" % (os.path.basename(path), ", ".join(needed)),
+            model_tree(),
+        )
+
+
+def _guarded(what, action):
+    """Calls action; whatever it raises becomes a LoadError with a plain cause."""
+    try:
+        return action()
+    except LoadError:
+        raise
+    except SystemExit as e:
+        raise LoadError("%s called sys.exit(%s)" % (what, "" if e.code is None else e.code), format_error(e))
+    except ModuleNotFoundError as e:
+        raise LoadError(_missing(e), format_error(e))
+    except SyntaxError as e:
+        where = "%s line %s" % (os.path.basename(e.filename or "the script"), e.lineno)
+        raise LoadError("%s: %s: %s" % (where, type(e).__name__, e.msg), format_error(e))
+    except BaseException as e:
+        raise LoadError("%s raised %s" % (what, one_line(e)), format_error(e))
+
+
+def one_line(error):
+    return ("%s: %s" % (type(error).__name__, error)).replace("\n", " ")
+
+
+def _missing(error):
+    name = error.name or str(error)
+    root = name.partition(".")[0]
+    if root != name and root in sys.modules:
+        return "the script needs the module %s, which the installed %s does not have" % (name, root)
+    return "the script needs a package that is not installed: %s" % root

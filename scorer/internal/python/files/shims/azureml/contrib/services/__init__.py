@@ -1,0 +1,1 @@
+"""The parts of azureml.contrib.services that entry scripts import."""

@@ -1,0 +1,41 @@
+"""Model: where the files of a registered model lie."""
+
+import os
+
+
+class Model:
+    """Finds models by name below the models root, which has <name>/<version>/<files>."""
+
+    @staticmethod
+    def get_model_path(model_name, version=None, _workspace=None):
+        """The model's folder, or its file when the model is a single file; the highest version when none is given."""
+        root = os.environ.get("FAIRLEAD_MODELS_ROOT", "")
+        if not root:
+            raise FileNotFoundError("model %r can't be found: this deployment has no models" % model_name)
+        names = _entries(root)
+        if model_name not in names:
+            raise FileNotFoundError("model %r is not deployed here; there is: %s" % (model_name, _list(names)))
+        versions = sorted(_entries(os.path.join(root, model_name)), key=_version_key)
+        chosen = versions[-1] if version is None and versions else str(version)
+        if chosen not in versions:
+            text = "version %s of model %r is not deployed here; there is: %s"
+            raise FileNotFoundError(text % (version, model_name, _list(versions)))
+        folder = os.path.join(root, model_name, chosen)
+        files = _entries(folder)
+        only = os.path.join(folder, files[0]) if len(files) == 1 else ""
+        return only if os.path.isfile(only) else folder
+
+
+def _entries(folder):
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _version_key(version):
+    return (1, int(version), "") if version.isdigit() else (0, 0, version)
+
+
+def _list(names):
+    return ", ".join(names) or "nothing"

@@ -1,0 +1,229 @@
+package drivertest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead/fairlead/services/compute/internal/driver"
+	"github.com/fairlead/fairlead/services/compute/internal/replica"
+	"github.com/fairlead/fairlead/services/compute/internal/workload"
+)
+
+func startedProcessAnswers(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	l := s.Launch("a", EchoScript)
+	s.Driver.Start(l)
+	p := s.AwaitPhase(t, "a", replica.Answering)
+	if p.Address == "" || p.ReadySince.IsZero() || p.StartTime.IsZero() {
+		t.Errorf("observed %+v", p.Observation)
+	}
+	if got, err := Score(p.Address, `{"x": 1}`); err != nil || got != `{"ok": true}` {
+		t.Errorf("score = %q, %v", got, err)
+	}
+}
+
+func startIsIdempotent(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	l := s.Launch("a", EchoScript)
+	for range 3 {
+		s.Driver.Start(l)
+	}
+	first := s.AwaitPhase(t, "a", replica.Answering)
+	s.Driver.Start(l)
+	if again := s.AwaitPhase(t, "a", replica.Answering); again.Address != first.Address || !again.StartTime.Equal(first.StartTime) {
+		t.Errorf("another process: %+v, then %+v", first.Observation, again.Observation)
+	}
+	if n := len(s.Driver.Processes()); n != 1 {
+		t.Errorf("%d processes", n)
+	}
+}
+
+func endIsNoticed(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	l := s.Launch("a", EchoScript)
+	s.Driver.Start(l)
+	first := s.AwaitPhase(t, "a", replica.Answering)
+	bed.Kill(t, first)
+	ended := s.AwaitPhase(t, "a", replica.Ended)
+	if !strings.Contains(ended.Cause.Message, "signal 9") || ended.Stopping {
+		t.Errorf("ended: %+v", ended)
+	}
+	l.Process = 1
+	s.Driver.Start(l)
+	if second := s.AwaitPhase(t, "a", replica.Answering); second.Address == "" || second.Launch.Process != 1 {
+		t.Errorf("second: %+v", second)
+	}
+	s.Driver.Stop("a", false)
+	s.AwaitPhase(t, "a", replica.Ended)
+	s.Driver.Forget("a")
+	if left := s.Driver.Processes(); len(left) != 0 {
+		t.Errorf("left: %+v", left)
+	}
+}
+
+func drainLetsRequestsFinish(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	s.Driver.Start(s.Launch("a", slowScript))
+	p := s.AwaitPhase(t, "a", replica.Answering)
+	type answer struct {
+		body string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		body, err := Score(p.Address, "1")
+		got <- answer{body, err}
+	}()
+	<-time.After(200 * time.Millisecond) // the request is under way
+	s.Driver.Stop("a", true)
+	if a := <-got; a.err != nil || a.body != `"done"` {
+		t.Errorf("the running request got %q, %v", a.body, a.err)
+	}
+	ended := s.AwaitPhase(t, "a", replica.Ended)
+	if !ended.Stopping || ended.Cause.Reason != "Stopped" {
+		t.Errorf("ended: %+v", ended)
+	}
+}
+
+func killIsQuick(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	s.Driver.Start(s.Launch("a", slowScript))
+	s.AwaitPhase(t, "a", replica.Answering)
+	began := time.Now()
+	s.Driver.Stop("a", false)
+	s.AwaitPhase(t, "a", replica.Ended)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+func scriptErrorIsTold(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	s.Driver.Start(s.Launch("a", brokenScript))
+	ended := s.AwaitPhase(t, "a", replica.Ended)
+	lines := strings.Join(ended.Cause.LogLines, "\n")
+	if !ended.CannotStart || !strings.Contains(ended.Cause.Message, "no weights") || !strings.Contains(lines, "Traceback") || !strings.Contains(lines, "about to fail") {
+		t.Errorf("ended: %+v", ended.Observation)
+	}
+}
+
+func missingFilesAreTold(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	l := s.Launch("a", EchoScript)
+	l.Spec.Models = []workload.Model{{Name: "m", Version: 1, Files: []workload.File{{Path: "m.pkl", SHA256: strings.Repeat("0", 64), Size: 1}}}}
+	s.Driver.Start(l)
+	ended := s.AwaitPhase(t, "a", replica.Ended)
+	if ended.CannotStart || !strings.Contains(ended.Cause.Message, "model m:1: fetch m.pkl") {
+		t.Errorf("ended: %+v", ended.Observation)
+	}
+}
+
+func endLeavesNothing(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	s.Driver.Start(s.Launch("a", parentScript))
+	p := s.AwaitPhase(t, "a", replica.Answering)
+	if n := bed.Running(t, s.Dir); n < 3 {
+		t.Fatalf("scorer, Python and its child expected, %d processes found", n)
+	}
+	bed.Kill(t, p)
+	s.AwaitPhase(t, "a", replica.Ended)
+	awaitNone(t, bed, s.Dir)
+}
+
+func logsAreRead(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	l := s.Launch("a", EchoScript)
+	s.Driver.Start(l)
+	p := s.AwaitPhase(t, "a", replica.Answering)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	sent := false
+	var seen []string
+	for lines, err := range s.Driver.ReadLogs(ctx, driver.LogQuery{WorkloadUID: l.WorkloadUID, Tail: 100, Follow: true}) {
+		if err != nil {
+			t.Fatalf("after %q: %v", seen, err)
+		}
+		for _, line := range lines {
+			seen = append(seen, line.Text)
+			if line.Replica != "a" || line.Time.Before(p.StartTime.Add(-time.Minute)) || line.Time.After(time.Now()) {
+				t.Errorf("line %+v", line)
+			}
+		}
+		text := strings.Join(seen, "\n")
+		if strings.Contains(text, "init done") && !sent {
+			sent = true
+			if _, err := Score(p.Address, "7"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(text, "scored 7") {
+			break
+		}
+	}
+	s.Driver.Stop("a", false)
+	s.AwaitPhase(t, "a", replica.Ended)
+	s.Driver.Forget("a")
+	var last []driver.LogLine
+	for lines, err := range s.Driver.ReadLogs(t.Context(), driver.LogQuery{WorkloadUID: l.WorkloadUID, Tail: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = append(last, lines...)
+	}
+	if len(last) != 1 {
+		t.Errorf("the log outlives the replica: %+v", last)
+	}
+	s.Driver.DropLogs(l.WorkloadUID)
+	for lines, err := range s.Driver.ReadLogs(t.Context(), driver.LogQuery{WorkloadUID: l.WorkloadUID, Tail: 1}) {
+		t.Errorf("dropped logs give %+v, %v", lines, err)
+	}
+}
+
+func processesAreAdopted(t *testing.T, bed Bed) {
+	t.Helper()
+	dir, artefacts := t.TempDir(), &Artefacts{}
+	first := Begin(t, bed, dir, artefacts, true)
+	l := first.Launch("a", EchoScript)
+	l.Devices = []string{"GPU-x"}
+	first.Driver.Start(l)
+	before := first.AwaitPhase(t, "a", replica.Answering)
+	first.Stop(t)
+	if _, err := Score(before.Address, "1"); err != nil {
+		t.Fatalf("it must go on: %v", err)
+	}
+	second := Begin(t, bed, dir, artefacts, true)
+	after := second.AwaitPhase(t, "a", replica.Answering)
+	if after.Address != before.Address || after.Launch.Replica != "a" || len(after.Devices) != 1 || !after.CreateTime.Equal(l.CreateTime) {
+		t.Errorf("adopted %+v, was %+v", after, before)
+	}
+	bed.Kill(t, after)
+	second.AwaitPhase(t, "a", replica.Ended)
+	awaitNone(t, bed, dir)
+}
+
+func endingWithDriverLeavesNothing(t *testing.T, bed Bed) {
+	t.Helper()
+	dir := t.TempDir()
+	s := Begin(t, bed, dir, &Artefacts{}, false)
+	s.Driver.Start(s.Launch("a", parentScript))
+	p := s.AwaitPhase(t, "a", replica.Answering)
+	s.Stop(t)
+	awaitNone(t, bed, dir)
+	if _, err := Score(p.Address, "1"); err == nil {
+		t.Error("it still answers")
+	}
+	if again := Begin(t, bed, dir, s.Artefacts, false).Driver.Processes(); len(again) != 0 {
+		t.Errorf("listed though nobody started it: %+v", again)
+	}
+}

@@ -1,0 +1,110 @@
+package files_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fairlead/fairlead/services/compute/internal/driver/drivertest"
+	"github.com/fairlead/fairlead/services/compute/internal/driver/local/files"
+	"github.com/fairlead/fairlead/services/compute/internal/workload"
+)
+
+// counting counts what is fetched, and may answer with something else.
+type counting struct {
+	*drivertest.Artefacts
+	opened atomic.Int32
+	wrong  bool
+}
+
+func (c *counting) Open(ctx context.Context, digest string) (io.ReadCloser, int64, error) {
+	c.opened.Add(1)
+	if c.wrong {
+		return io.NopCloser(strings.NewReader("something else")), 14, nil
+	}
+	return c.Artefacts.Open(ctx, digest)
+}
+
+func read(t *testing.T, parts ...string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(parts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestContentIsFetchedOnceByAll(t *testing.T) {
+	source := &counting{Artefacts: &drivertest.Artefacts{}}
+	f := source.Put("a/b.txt", "content")
+	cache := files.NewCache(t.TempDir(), source)
+	out := t.TempDir()
+	var wg sync.WaitGroup
+	for _, name := range []string{"1", "2", "3", "4"} {
+		for _, how := range []files.How{files.Copy, files.Link} {
+			wg.Go(func() {
+				if err := cache.Lay(t.Context(), []workload.File{f}, filepath.Join(out, name, string(rune('a'+int(how)))), how); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if n := source.opened.Load(); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+	if got := read(t, out, "3", "a", "a", "b.txt"); got != "content" {
+		t.Errorf("content %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(out, "3", "a", "a", "b.txt"), []byte("changed"), 0o644); err != nil {
+		t.Errorf("a copy may be written to: %v", err)
+	}
+	if got := read(t, out, "4", "b", "a", "b.txt"); got != "content" {
+		t.Errorf("a write to a copy shows elsewhere: %q", got)
+	}
+}
+
+func TestDamageIsFoundAndMended(t *testing.T) {
+	source := &counting{Artefacts: &drivertest.Artefacts{}}
+	f := source.Put("a.txt", "content")
+	dir, out := t.TempDir(), t.TempDir()
+	if err := files.NewCache(dir, source).Lay(t.Context(), []workload.File{f}, out, files.Copy); err != nil {
+		t.Fatal(err)
+	}
+	cached := filepath.Join(dir, f.SHA256[:2], f.SHA256)
+	if err := os.Remove(cached); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cached, []byte("cOntent"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.NewCache(dir, source).Lay(t.Context(), []workload.File{f}, out, files.Copy); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, out, "a.txt"); got != "content" || source.opened.Load() != 2 {
+		t.Errorf("%q after %d fetches", got, source.opened.Load())
+	}
+}
+
+func TestWrongContentAndPathsAreRefused(t *testing.T) {
+	source := &counting{Artefacts: &drivertest.Artefacts{}, wrong: true}
+	f := source.Put("a.txt", "content")
+	dir := t.TempDir()
+	cache := files.NewCache(dir, source)
+	if err := cache.Lay(t.Context(), []workload.File{f}, t.TempDir(), files.Copy); err == nil || !strings.Contains(err.Error(), "fetch a.txt: the artefact store gave 14 bytes") {
+		t.Errorf("wrong content: %v", err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left in the cache: %v, %v", left, err)
+	}
+	f.Path = "../a.txt"
+	if err := cache.Lay(t.Context(), []workload.File{f}, t.TempDir(), files.Copy); err == nil || !strings.Contains(err.Error(), "leads out") {
+		t.Errorf("wrong path: %v", err)
+	}
+}

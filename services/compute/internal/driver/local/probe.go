@@ -1,0 +1,131 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/fairlead/fairlead/services/compute/internal/workload"
+)
+
+const (
+	readyPath       = "/-/ready"
+	livePath        = "/"
+	firstReadyPause = 20 * time.Millisecond
+	mostReadyPause  = 250 * time.Millisecond
+	readyTimeout    = 2 * time.Second
+	maxProbeAnswer  = 4 << 10
+)
+
+// prober asks a scorer whether it can serve. Until the first success it asks
+// often whether the script is ready; then it asks by the liveness probe's
+// settings whether the process is alive, so the initial delay ends early.
+type prober struct {
+	probe    workload.Probe
+	client   *http.Client
+	pause    time.Duration
+	wasReady bool
+	failures int // in a row
+	answers  int // in a row, after a failure
+}
+
+type probeResult struct {
+	ok      bool
+	failure string
+}
+
+type verdict int
+
+const (
+	isStarting verdict = iota
+	isReady
+	isLost
+)
+
+func newProber(probe workload.Probe) *prober {
+	return &prober{
+		probe: probe, pause: firstReadyPause,
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
+	}
+}
+
+// patience is how long a process may take to become ready.
+func (p *prober) patience() time.Duration {
+	return p.probe.InitialDelay + time.Duration(p.probe.FailureThreshold)*p.probe.Period
+}
+
+// ask sends one probe. It does not change p.
+func (p *prober) ask(ctx context.Context, address string) probeResult {
+	path, timeout := readyPath, readyTimeout
+	if p.wasReady {
+		path, timeout = livePath, p.probe.Timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return probeResult{failure: err.Error()}
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return probeResult{failure: fmt.Sprintf("no answer within %s", timeout)}
+		}
+		return probeResult{failure: err.Error()}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProbeAnswer))
+	if err != nil {
+		return probeResult{failure: err.Error()}
+	}
+	if resp.StatusCode == http.StatusOK {
+		return probeResult{ok: true}
+	}
+	return probeResult{failure: reason(resp.StatusCode, body)}
+}
+
+// reason takes the words of a scorer that is not ready.
+func reason(status int, body []byte) string {
+	var said struct {
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(body, &said) == nil && said.Message+said.Reason != "" {
+		if said.Message != "" {
+			return said.Message
+		}
+		return said.Reason
+	}
+	return fmt.Sprintf("it answered with status %d", status)
+}
+
+// judge counts a result and says when to ask again.
+func (p *prober) judge(r probeResult, age time.Duration) (time.Duration, verdict) {
+	if !p.wasReady {
+		if r.ok {
+			p.wasReady, p.failures = true, 0
+			return p.probe.Period, isReady
+		}
+		if age > p.patience() {
+			return 0, isLost
+		}
+		pause := p.pause
+		p.pause = min(p.pause*3/2, mostReadyPause)
+		return pause, isStarting
+	}
+	if r.ok {
+		if p.answers++; p.answers >= p.probe.SuccessThreshold {
+			p.failures = 0
+		}
+		return p.probe.Period, isReady
+	}
+	p.answers = 0
+	p.failures++
+	if p.failures >= p.probe.FailureThreshold {
+		return 0, isLost
+	}
+	return p.probe.Period, isReady
+}

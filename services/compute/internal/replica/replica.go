@@ -1,0 +1,187 @@
+// Package replica is the life of one replica: what each observation of its
+// process makes of it, and when a process that ended is started again. It is
+// pure; values are immutable.
+//
+// A process that ends unexpectedly is started again after a pause that begins
+// at one second and doubles with every end in a row up to one minute. After one
+// minute of being ready the count starts anew.
+package replica
+
+import (
+	"time"
+
+	"github.com/fairlead/fairlead/services/compute/internal/resource"
+)
+
+// State is where a replica is in its life.
+type State string
+
+// The states. Gone is the end: nothing of it is left.
+const (
+	Pending      State = "PENDING"
+	Starting     State = "STARTING"
+	Ready        State = "READY"
+	Draining     State = "DRAINING"
+	BackingOff   State = "BACKING_OFF"
+	Unresponsive State = "UNRESPONSIVE"
+	Gone         State = "GONE"
+)
+
+const (
+	firstPause  = time.Second
+	longestWait = time.Minute
+	// stableAfter is how long a replica must be ready for its failures to be forgotten.
+	stableAfter = time.Minute
+)
+
+// Cause is why a replica is as it is.
+type Cause struct {
+	Reason   string   `json:"reason,omitempty"` // stable, UpperCamelCase
+	Message  string   `json:"message,omitempty"`
+	LogLines []string `json:"logLines,omitempty"`
+}
+
+// Replica is one copy of a workload.
+type Replica struct {
+	ID            string
+	Template      string // which spec it runs
+	Generation    int64
+	Node          string
+	Devices       []string
+	Demand        resource.Amount
+	MaxConcurrent int
+
+	State      State
+	Address    string
+	Restarts   int // also the number of its present process
+	Cause      Cause
+	CreateTime time.Time
+	StartTime  time.Time
+	ReadySince time.Time // zero while it is not ready
+
+	WasReady      bool // a process of it has been ready
+	Failures      int  // ends in a row
+	StartFailures int  // ends in a row because the script cannot start
+	RetryAt       time.Time
+}
+
+// Phase is what a driver sees of a process.
+type Phase string
+
+// The phases of a process.
+const (
+	Preparing Phase = "PREPARING" // its files are fetched
+	Launched  Phase = "LAUNCHED"  // it runs and is not ready yet
+	Answering Phase = "ANSWERING" // it is ready
+	Silent    Phase = "SILENT"    // it runs and does not answer its probes
+	Ended     Phase = "ENDED"
+)
+
+// Observation is what a driver says of one process of a replica.
+type Observation struct {
+	Phase      Phase
+	Process    int // Restarts of the replica when it was started
+	Address    string
+	StartTime  time.Time
+	ReadySince time.Time
+	Cause      Cause
+	// CannotStart says that the process ended because its script cannot start.
+	CannotStart bool
+}
+
+// Live says whether r counts among the wanted ones.
+func (r Replica) Live() bool { return r.State != Draining && r.State != Gone }
+
+// Observe gives r after an observation at now.
+func (r Replica) Observe(o Observation, now time.Time) Replica {
+	if o.Process < r.Restarts || r.State == Gone || r.State == Pending {
+		return r
+	}
+	if o.Phase == Ended {
+		return r.ended(o, now)
+	}
+	if r.State == BackingOff {
+		return r
+	}
+	r.Address, r.StartTime, r.ReadySince = o.Address, o.StartTime, o.ReadySince
+	if !o.ReadySince.IsZero() {
+		r.WasReady = true
+		r.StartFailures = 0
+		if now.Sub(o.ReadySince) >= stableAfter {
+			r.Failures = 0
+		}
+	}
+	if r.State == Draining {
+		return r
+	}
+	r.Cause = o.Cause
+	switch o.Phase {
+	case Answering:
+		r.State = Ready
+	case Silent:
+		r.State = Unresponsive
+	default:
+		r.State = Starting
+	}
+	return r
+}
+
+func (r Replica) ended(o Observation, now time.Time) Replica {
+	if r.State == Draining {
+		r.State, r.Address = Gone, ""
+		return r
+	}
+	if r.State == BackingOff {
+		return r
+	}
+	if !o.ReadySince.IsZero() {
+		r.WasReady = true
+		if now.Sub(o.ReadySince) >= stableAfter {
+			r.Failures = 0
+		}
+	}
+	r.Failures++
+	r.StartFailures++
+	if !o.CannotStart {
+		r.StartFailures = 0
+	}
+	r.State, r.Address, r.ReadySince, r.Cause = BackingOff, "", time.Time{}, o.Cause
+	r.RetryAt = now.Add(Pause(r.Failures))
+	return r
+}
+
+// Started gives r with a new process.
+func (r Replica) Started(now time.Time) Replica {
+	if r.State == BackingOff {
+		r.Restarts++
+	}
+	r.State, r.Address, r.StartTime, r.RetryAt = Starting, "", now, time.Time{}
+	return r
+}
+
+// Drained gives r told to end.
+func (r Replica) Drained(reason string) Replica {
+	r.State = Draining
+	r.Cause = Cause{Reason: "Draining", Message: reason}
+	return r
+}
+
+// Pause is how long to wait after so many failures in a row.
+func Pause(failures int) time.Duration {
+	pause := firstPause
+	for range failures - 1 {
+		pause *= 2
+		if pause >= longestWait {
+			return longestWait
+		}
+	}
+	return pause
+}
+
+// NextChange is when time alone changes something about r; zero when it does not.
+func (r Replica) NextChange() time.Time {
+	if r.State == BackingOff {
+		return r.RetryAt
+	}
+	return time.Time{}
+}

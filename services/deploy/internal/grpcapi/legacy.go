@@ -1,0 +1,70 @@
+package grpcapi
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
+	"github.com/fairlead/fairlead/services/deploy/internal/legacyconfig"
+)
+
+// ConvertConfig reads the old product's configuration files. Fields that they do
+// not give are left out, and have their defaults when the answer is deployed.
+func (s *Endpoints) ConvertConfig(_ context.Context, req *deployv1.ConvertConfigRequest) (*deployv1.ConvertConfigResponse, error) {
+	if _, err := workspacePattern.ParseField("parent", req.GetParent()); err != nil {
+		return nil, err
+	}
+	r := legacyconfig.Read(req.GetDeploymentConfig(), req.GetInferenceConfig())
+	out := &deployv1.ConvertConfigResponse{
+		Endpoint: &deployv1.Endpoint{ComputeTarget: r.ComputeTarget}, VersionId: r.VersionID, Version: versionFrom(r.Version),
+		Keys:            &deployv1.InitialKeys{PrimaryKey: r.PrimaryKey, SecondaryKey: r.SecondaryKey},
+		ComputeTargetId: r.ComputeTarget, SourceDirectory: r.SourceDirectory,
+		Violations: findings(r.Violations), Ignored: findings(r.Ignored),
+	}
+	if r.Auth != "" {
+		out.Endpoint.AuthMode = authMode(r.Auth)
+	}
+	return out, nil
+}
+
+func versionFrom(v endpoint.VersionInput) *deployv1.EndpointVersion {
+	in := v.Spec
+	out := &deployv1.EndpointVersion{
+		EntryScript: in.EntryScript, EnvironmentVariables: in.Environment, Replicas: int32(in.Replicas), TrafficPercentile: v.Percentile,
+	}
+	resources := &deployv1.ReplicaResources{Cpu: in.CPU, CpuLimit: in.CPULimit, MemoryGb: in.MemoryGB, MemoryLimitGb: in.MemoryLimitGB, Gpus: int32(in.GPUs)}
+	if in.CPU != 0 || in.CPULimit != 0 || in.MemoryGB != 0 || in.MemoryLimitGB != 0 || in.GPUs != 0 {
+		out.Resources = resources
+	}
+	if in.ScoringTimeout != nil || in.MaxQueueWait != nil || in.MaxConcurrent != 0 {
+		out.RequestSettings = &deployv1.RequestSettings{
+			ScoringTimeout: durationTo(in.ScoringTimeout), MaxQueueWait: durationTo(in.MaxQueueWait), MaxConcurrentRequestsPerReplica: int32(in.MaxConcurrent),
+		}
+	}
+	probe := &deployv1.Probe{
+		Period: durationTo(in.ProbePeriod), InitialDelay: durationTo(in.ProbeDelay), Timeout: durationTo(in.ProbeTimeout),
+		SuccessThreshold: int32(in.SuccessThreshold), FailureThreshold: int32(in.FailureThreshold),
+	}
+	if probe.GetPeriod() != nil || probe.GetInitialDelay() != nil || probe.GetTimeout() != nil || in.SuccessThreshold != 0 || in.FailureThreshold != 0 {
+		out.LivenessProbe = probe
+	}
+	return out
+}
+
+func durationTo(d *time.Duration) *durationpb.Duration {
+	if d == nil {
+		return nil
+	}
+	return durationpb.New(*d)
+}
+
+func findings(all []legacyconfig.Finding) []*deployv1.ConvertConfigResponse_Finding {
+	var out []*deployv1.ConvertConfigResponse_Finding
+	for _, f := range all {
+		out = append(out, &deployv1.ConvertConfigResponse_Finding{Field: f.Field, Description: f.Description})
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+package grpcapi
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fairlead/fairlead/platform/apierr"
+	"github.com/fairlead/fairlead/platform/resourcename"
+	"github.com/fairlead/fairlead/platform/store"
+	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/bundle"
+	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
+	"github.com/fairlead/fairlead/services/deploy/internal/model"
+)
+
+// targetTimeout keeps a request from waiting long for a compute service that is away.
+const targetTimeout = 10 * time.Second
+
+// references fills in the models of a version and checks that they and the
+// contents of its files are there. The op makes the commit fail when a model has been deleted
+// since it was looked up.
+func (s *server) references(ctx context.Context, workspace string, v *deployv1.EndpointVersion, input *endpoint.VersionInput, expect present, bad *apierr.Violations) ([]store.Op, error) {
+	if err := s.checkContents(ctx, "version.source_files", input.Spec.SourceFiles, expect, bad); err != nil {
+		return nil, err
+	}
+	if len(v.GetModels()) == 0 {
+		return nil, nil
+	}
+	use, err := s.deps.State.ModelUse(ctx, workspace)
+	if err != nil {
+		return nil, err
+	}
+	input.Spec.Models = nil
+	for i, text := range v.GetModels() {
+		field := fmt.Sprintf("version.models[%d]", i)
+		ref, err := model.ParseRef(workspace, text)
+		if err != nil {
+			bad.Add(field, "%s", err.Error())
+			continue
+		}
+		m, _, err := s.deps.State.ModelVersion(ctx, workspace, ref.Model, ref.Number)
+		switch {
+		case err != nil && apierr.KindOf(err) == apierr.NotFound:
+			bad.Add(field, "is not known: %s; register it first", err.Error())
+		case err != nil:
+			return nil, err
+		default:
+			input.Spec.Models = append(input.Spec.Models, endpoint.ModelRef{Model: m.Model, Version: m.Number})
+		}
+	}
+	return []store.Op{use.Take()}, nil
+}
+
+// present says which contents a request may take for granted.
+type present struct {
+	known  []bundle.File // there for certain
+	absent bool          // nothing is going to use them: the request is validated only
+}
+
+// checkContents checks that the contents of files are there and have the sizes given.
+func (s *server) checkContents(ctx context.Context, field string, files []bundle.File, expect present, bad *apierr.Violations) error {
+	sizes := map[string]int64{}
+	for _, f := range expect.known {
+		sizes[f.SHA256] = f.Size
+	}
+	for i, f := range files {
+		size, ok := sizes[f.SHA256]
+		if !ok {
+			var err error
+			_, size, err = s.deps.Contents.ReadAt(ctx, f.SHA256, 0, 0)
+			if err != nil && apierr.KindOf(err) == apierr.NotFound {
+				if expect.absent {
+					continue
+				}
+				bad.Add(fmt.Sprintf("%s[%d].sha256", field, i), "is the digest of a content that has not been uploaded (%s)", f.Path)
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("look up a content: %w", err)
+			}
+			sizes[f.SHA256] = size
+		}
+		if size != f.Size {
+			bad.Add(fmt.Sprintf("%s[%d].size_bytes", field, i), "is %d, but the content has %d bytes (%s)", f.Size, size, f.Path)
+		}
+	}
+	return nil
+}
+
+// targetProblem tells why versions cannot be deployed to a compute target; "" when they can.
+func (s *server) targetProblem(ctx context.Context, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, targetTimeout)
+	defer cancel()
+	t, err := s.deps.Targets.GetComputeTarget(ctx, &computev1.GetComputeTargetRequest{Name: name})
+	if err != nil {
+		switch failure := apierr.FromStatus(err); failure.Kind {
+		case apierr.NotFound, apierr.InvalidArgument:
+			return fmt.Sprintf("there is no compute target %s in workspace %s; create or attach it first", resourcename.Last(name), resourcename.Workspace(name)), nil
+		default:
+			return "", apierr.New(apierr.Unavailable, "COMPUTE_UNAVAILABLE", "the compute service does not answer, so the compute target cannot be checked; try again").Because(err)
+		}
+	}
+	usable := []computev1.ComputeTarget_State{
+		computev1.ComputeTarget_STATE_UNSPECIFIED, computev1.ComputeTarget_STATE_SUCCEEDED, computev1.ComputeTarget_STATE_UPDATING,
+	}
+	if slices.Contains(usable, t.GetState()) {
+		return "", nil
+	}
+	return fmt.Sprintf("compute target %s is not ready for deployments, it is %s", resourcename.Last(name), strings.TrimPrefix(t.GetState().String(), "STATE_")), nil
+}

@@ -1,0 +1,133 @@
+// Package rest is the REST interface: JSON over HTTP for the methods that the
+// contracts bind to a path. It is an adapter over client connections, so that
+// every call goes through the same checks of the service as a gRPC call, and
+// its errors are the same google.rpc.Status, as JSON. A handler is safe for
+// concurrent use.
+package rest
+
+import (
+	"context"
+	"net/http"
+	"net/textproto"
+
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/fairlead/fairlead/platform/apierr"
+	"github.com/fairlead/fairlead/platform/rpc"
+	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
+	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	routerv1 "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
+	longrunninggw "github.com/fairlead/fairlead/proto/gen/google/longrunning"
+	"github.com/fairlead/fairlead/services/gateway/internal/httperr"
+)
+
+// register binds one gRPC service's methods to their paths.
+type register func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error
+
+// bindings are the gRPC services of each service.
+func bindings() map[string][]register {
+	return map[string][]register{
+		"auth": {authv1.RegisterWorkspaceServiceHandler, authv1.RegisterEndpointKeyServiceHandler},
+		"compute": {
+			computev1.RegisterComputeTargetServiceHandler, computev1.RegisterWorkloadServiceHandler,
+		},
+		"deploy": {
+			deployv1.RegisterModelServiceHandler, deployv1.RegisterArtefactServiceHandler, deployv1.RegisterEndpointServiceHandler,
+		},
+		"router": {routerv1.RegisterRouterServiceHandler},
+	}
+}
+
+// New makes the handler of everything under /v1/ that the contracts bind, over
+// the connections to the services by name; paths of a service without a
+// connection do not exist.
+func New(ctx context.Context, conns map[string]*grpc.ClientConn, operations longrunningpb.OperationsClient) (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newJSONCodec()),
+		runtime.SetQueryParameterParser(&queryParser{}),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithIncomingHeaderMatcher(incoming),
+		runtime.WithOutgoingHeaderMatcher(nothing),
+		runtime.WithOutgoingTrailerMatcher(nothing),
+		runtime.WithErrorHandler(writeError),
+		runtime.WithRoutingErrorHandler(writeRoutingError),
+	)
+	for service, registers := range bindings() {
+		conn := conns[service]
+		if conn == nil {
+			continue
+		}
+		for _, register := range registers {
+			if err := register(ctx, mux, conn); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := longrunninggw.RegisterOperationsHandlerClient(ctx, mux, operations); err != nil {
+		return nil, err
+	}
+	return withBody(withPlainStreamErrors(mux)), nil
+}
+
+// incoming names the headers that services get beside Authorization. All
+// others, above all those that would set metadata freely, stay here.
+func incoming(header string) (string, bool) {
+	switch h := textproto.CanonicalMIMEHeaderKey(header); h {
+	case "X-Request-Id", "Traceparent", "Tracestate":
+		return h, true
+	default:
+		return "", false
+	}
+}
+
+// nothing of a service's metadata becomes a header: the request's id is set already.
+func nothing(string) (string, bool) { return "", false }
+
+func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	st := apierr.ToStatus(err)
+	if st.Code() == codes.InvalidArgument && len(st.Details()) == 0 {
+		err = fromDecoding(st.Message())
+	}
+	httperr.Write(w, err, r.Header.Get(rpc.RequestIDHeader))
+}
+
+// fromDecoding gives an error of the generated code, which has text only, the
+// form of all others.
+func fromDecoding(message string) error {
+	e, ok := unknownIn(message)
+	if !ok {
+		return apierr.New(apierr.InvalidArgument, "INVALID_ARGUMENT", "%s", message)
+	}
+	var bad apierr.Violations
+	for _, name := range e.names {
+		bad.Add(name, "is no field of this request; the fields are in /openapi.json")
+	}
+	return bad.Err()
+}
+
+func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	id := r.Header.Get(rpc.RequestIDHeader)
+	switch code {
+	case http.StatusNotFound:
+		WriteNotFound(w, r)
+	case http.StatusMethodNotAllowed:
+		st := apierr.ToStatus(apierr.New(apierr.InvalidArgument, "METHOD_NOT_ALLOWED",
+			"%s is not a method of %s; the methods of every path are in /openapi.json", r.Method, r.URL.Path))
+		httperr.WriteStatus(w, st, code, id)
+	default:
+		httperr.WriteStatus(w, status.New(codes.InvalidArgument, "the path is malformed"), code, id)
+	}
+}
+
+// WriteNotFound answers a request for a path that does not exist.
+func WriteNotFound(w http.ResponseWriter, r *http.Request) {
+	httperr.Write(w, apierr.New(apierr.NotFound, "NO_SUCH_PATH",
+		"there is no %s here; all paths are in /openapi.json", r.URL.Path), r.Header.Get(rpc.RequestIDHeader))
+}

@@ -1,0 +1,331 @@
+// Package admission lets requests through to the replicas of one version of an
+// endpoint: each replica works on so many at a time, the others wait in one
+// bounded queue, first come, first served.
+//
+// Guarantees: a replica never has more requests of this router than its
+// capacity; nobody waits while a replica has a free place; nobody who waits is
+// overtaken, except by a request that had been admitted before and whose replica
+// could not be reached; a caller that leaves is out of the queue at once.
+//
+// A Gate outlives route tables: Update gives it the replicas of a new table,
+// and counts of requests in flight and the queue go on. All methods may be
+// called by many goroutines.
+package admission
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fairlead/fairlead/services/router/internal/balancing"
+)
+
+// What Acquire answers when it cannot let a request through.
+var (
+	// ErrOverloaded: all places were taken for as long as the request may wait,
+	// or the queue is full.
+	ErrOverloaded = errors.New("all replicas are busy and the wait is over")
+	// ErrNoReplicas: there was no ready replica that can be reached for as long as
+	// the request may wait.
+	ErrNoReplicas = errors.New("no replica is ready and the wait is over")
+	// ErrMoved: the traffic went to another version while the request waited;
+	// the choice is to be made again.
+	ErrMoved = errors.New("the traffic has moved to another version")
+	// ErrClosed: the version is gone; the choice is to be made again.
+	ErrClosed = errors.New("the version is gone")
+)
+
+const (
+	// The queue holds so many times the places of the ready replicas: at the
+	// usual half second of waiting more could not be served in time unless
+	// requests take less than 50 ms.
+	queuePerPlace = 10
+	// The queue holds at least so many, also while no replica is ready.
+	minQueue = 100
+	// A replica that could not be connected to gets nothing for so long, so that
+	// a dead one, always idle, does not draw all requests.
+	suspicion = 200 * time.Millisecond
+)
+
+// Replica is a replica as the route table has it.
+type Replica struct {
+	// Key tells it from every other one, now and in the past.
+	Key string
+	// Address is host:port.
+	Address string
+	State   balancing.State
+	// Capacity is how many requests it takes at the same time.
+	Capacity int
+}
+
+// slot is what the gate remembers of a replica. It lives as long as the replica
+// is listed or has requests.
+type slot struct {
+	key     string
+	address string
+	// place is its index in candidates, -1 when it is not listed any more.
+	place    int
+	inFlight int
+	// suspicions counts, so that only the newest one's end clears it.
+	suspicions int
+}
+
+// Gate admits the requests of one version.
+type Gate struct {
+	policy balancing.Policy
+
+	mu         sync.Mutex
+	known      map[string]*slot
+	slots      []*slot               // those listed
+	candidates []balancing.Candidate // the same, as the policy sees them
+	places     int                   // of ready replicas
+	turn       int
+	queue      queue
+	closed     bool
+}
+
+// NewGate has no replicas yet.
+func NewGate(policy balancing.Policy) *Gate {
+	return &Gate{policy: policy, known: map[string]*slot{}}
+}
+
+// Acquire reserves a place on a replica, waiting for one until the given time
+// or the end of ctx. The reservation must be released.
+func (g *Gate) Acquire(ctx context.Context, until time.Time) (*Reservation, error) {
+	return g.acquire(ctx, until, false)
+}
+
+// Reacquire is Acquire for a request that had a place on a replica that could
+// not be reached. It keeps its rank: it waits before all others, also when the
+// queue is full.
+func (g *Gate) Reacquire(ctx context.Context, until time.Time) (*Reservation, error) {
+	return g.acquire(ctx, until, true)
+}
+
+func (g *Gate) acquire(ctx context.Context, until time.Time, again bool) (*Reservation, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return nil, ErrClosed
+	}
+	// While somebody waits no place is free, so there is nobody to overtake here.
+	if i, ok := g.policy.Pick(g.candidates, g.turn); ok {
+		r := g.reserve(i)
+		g.mu.Unlock()
+		return r, nil
+	}
+	wait := time.Until(until)
+	if wait <= 0 || !again && g.queue.len >= max(minQueue, queuePerPlace*g.places) {
+		err := g.refusal()
+		g.mu.Unlock()
+		return nil, err
+	}
+	w := &waiter{outcome: make(chan outcome, 1)}
+	g.queue.add(w, again)
+	g.mu.Unlock()
+	return g.wait(ctx, w, wait)
+}
+
+func (g *Gate) wait(ctx context.Context, w *waiter, wait time.Duration) (*Reservation, error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case o := <-w.outcome:
+		return o.reservation, o.err
+	case <-timer.C:
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.queue.remove(w) {
+			return nil, g.refusal()
+		}
+		o := <-w.outcome // it was let through at the last moment
+		return o.reservation, o.err
+	case <-ctx.Done():
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if !g.queue.remove(w) {
+			if o := <-w.outcome; o.reservation != nil {
+				g.release(o.reservation)
+			}
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// Update makes the replicas be those given. Who waits is let through where
+// places have become free. A replica that is not listed any more finishes what
+// it has; listed again, it has kept its count.
+func (g *Gate) Update(replicas []Replica) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	before := make(map[string]balancing.Candidate, len(g.slots))
+	for i, s := range g.slots {
+		before[s.key] = g.candidates[i]
+		s.place = -1
+	}
+	g.slots, g.candidates = nil, nil
+	g.places = 0
+	for _, replica := range replicas {
+		g.list(replica, before[replica.Key])
+	}
+	for key, s := range g.known {
+		if s.place < 0 && s.inFlight == 0 {
+			delete(g.known, key)
+		}
+	}
+	g.admitWaiting()
+}
+
+// list adds one replica. before is how it was listed, if it was.
+func (g *Gate) list(replica Replica, before balancing.Candidate) {
+	s, ok := g.known[replica.Key]
+	if !ok {
+		s = &slot{key: replica.Key}
+		g.known[replica.Key] = s
+	}
+	// A replica that has started anew has a right to be tried at once.
+	suspect := before.Suspect && before.State == replica.State && s.address == replica.Address
+	s.address = replica.Address
+	s.place = len(g.slots)
+	g.slots = append(g.slots, s)
+	g.candidates = append(g.candidates, balancing.Candidate{
+		State: replica.State, Suspect: suspect, InFlight: s.inFlight, Capacity: replica.Capacity,
+	})
+	if replica.State == balancing.Ready {
+		g.places += replica.Capacity
+	}
+}
+
+// Disperse sends everybody who waits away with ErrMoved.
+func (g *Gate) Disperse() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sendAway(ErrMoved)
+}
+
+// Close sends everybody who waits away with ErrClosed, and everybody who comes.
+// Requests in flight go on.
+func (g *Gate) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	g.sendAway(ErrClosed)
+}
+
+// Load is how busy a version is, seen from this router.
+type Load struct {
+	// Queued is how many requests wait.
+	Queued int
+	// InFlight is how many requests each listed replica works on, by key.
+	InFlight map[string]int
+}
+
+// Load gives the load now.
+func (g *Gate) Load() Load {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	load := Load{Queued: g.queue.len, InFlight: make(map[string]int, len(g.slots))}
+	for _, s := range g.slots {
+		load.InFlight[s.key] = s.inFlight
+	}
+	return load
+}
+
+func (g *Gate) reserve(i int) *Reservation {
+	s := g.slots[i]
+	s.inFlight++
+	g.candidates[i].InFlight = s.inFlight
+	g.turn = i + 1
+	return &Reservation{gate: g, slot: s, address: s.address}
+}
+
+func (g *Gate) admitWaiting() {
+	for g.queue.len > 0 {
+		i, ok := g.policy.Pick(g.candidates, g.turn)
+		if !ok {
+			return
+		}
+		g.queue.pop().outcome <- outcome{reservation: g.reserve(i)}
+	}
+}
+
+func (g *Gate) sendAway(err error) {
+	for g.queue.len > 0 {
+		g.queue.pop().outcome <- outcome{err: err}
+	}
+}
+
+func (g *Gate) refusal() error {
+	for _, c := range g.candidates {
+		if balancing.IsReady(c) && balancing.IsTrusted(c) {
+			return ErrOverloaded
+		}
+	}
+	return ErrNoReplicas
+}
+
+func (g *Gate) release(r *Reservation) {
+	if r.released {
+		return
+	}
+	r.released = true
+	s := r.slot
+	s.inFlight--
+	if s.place >= 0 {
+		g.candidates[s.place].InFlight = s.inFlight
+	} else if s.inFlight == 0 && g.known[s.key] == s {
+		delete(g.known, s.key)
+	}
+	g.admitWaiting()
+}
+
+func (g *Gate) suspect(s *slot) {
+	if s.place < 0 {
+		return
+	}
+	g.candidates[s.place].Suspect = true
+	s.suspicions++
+	mine := s.suspicions
+	time.AfterFunc(suspicion, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if s.suspicions == mine && s.place >= 0 {
+			g.candidates[s.place].Suspect = false
+			g.admitWaiting()
+		}
+	})
+}
+
+// Reservation is a place on a replica.
+type Reservation struct {
+	gate     *Gate
+	slot     *slot
+	address  string
+	released bool
+}
+
+// Address is the host:port of the replica.
+func (r *Reservation) Address() string { return r.address }
+
+// Replica is the replica's key.
+func (r *Reservation) Replica() string { return r.slot.key }
+
+// Release gives the place back; the second time nothing happens.
+func (r *Reservation) Release() {
+	r.gate.mu.Lock()
+	defer r.gate.mu.Unlock()
+	r.gate.release(r)
+}
+
+// ReleaseUnreachable gives the place back and says that no connection to the
+// replica could be made: it gets nothing for a moment.
+func (r *Reservation) ReleaseUnreachable() {
+	r.gate.mu.Lock()
+	defer r.gate.mu.Unlock()
+	r.gate.suspect(r.slot)
+	r.gate.release(r)
+}

@@ -1,0 +1,159 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fairlead/fairlead/services/router/internal/admission"
+	"github.com/fairlead/fairlead/services/router/internal/proxy"
+	"github.com/fairlead/fairlead/services/router/internal/routetable"
+)
+
+// refusal is an answer that the router gives by itself.
+type refusal struct {
+	status        int
+	code, message string
+	// name and value are a header of this kind of refusal.
+	name, value string
+	// closes ends the connection, because the rest of the body is not wanted.
+	closes bool
+}
+
+// errorBody is the body of a refusal. Message is there twice, because callers
+// of the old product look for it on top, as the container has it.
+type errorBody struct {
+	Error   errorDetail `json:"error"`
+	Message string      `json:"message"`
+}
+
+type errorDetail struct {
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	RequestID string `json:"requestId"`
+}
+
+// refuse writes the answer.
+func (x *exchange) refuse(f *refusal) {
+	x.setDeadlines(time.Since(x.arrival) + refusalTimeout)
+	header := x.w.Header()
+	header.Set("Content-Type", "application/json")
+	if f.name != "" {
+		header.Set(f.name, f.value)
+	}
+	if f.closes {
+		header.Set("Connection", "close")
+	}
+	// Strings only: encoding cannot fail.
+	body, _ := json.Marshal(errorBody{
+		Error:   errorDetail{Code: f.code, Message: f.message, RequestID: x.ids.MSRequest},
+		Message: f.message,
+	})
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	x.w.WriteHeader(f.status)
+	x.w.Write(body) //nolint:errcheck // the caller left
+}
+
+// explain says what is answered for an error after the version was chosen. When
+// nothing can be answered it ends the connection.
+func (h *Handler) explain(x *exchange, version *routetable.Version, err error) *refusal {
+	name := x.target.id.Endpoint
+	timedOut := time.Since(x.arrival) >= version.ScoringTimeout
+	switch {
+	case errors.Is(err, proxy.ErrAborted):
+		h.logger.Warn("answer was cut off", "endpoint", name, "version", version.Name, "request_id", x.ids.MSRequest, "error", err)
+		// What net/http has for this: the connection ends, so that the caller sees
+		// that the answer is not whole.
+		panic(http.ErrAbortHandler)
+	case errors.Is(err, proxy.ErrTooLarge):
+		return &refusal{
+			status: http.StatusRequestEntityTooLarge, code: "RequestTooLarge", closes: true,
+			message: fmt.Sprintf("The request body is larger than the %d bytes that are allowed; send less at a time.", h.maxBodyBytes),
+		}
+	case errors.Is(err, admission.ErrOverloaded):
+		return &refusal{
+			status: http.StatusServiceUnavailable, code: "TooManyRequests", name: "Retry-After", value: "1",
+			message: "Too many requests for service " + name + " (overloaded). Try again later, or give it more replicas.",
+		}
+	case errors.Is(err, admission.ErrNoReplicas):
+		return refuseNoReplicas(name)
+	case errors.Is(err, context.DeadlineExceeded), timedOut:
+		return &refusal{
+			status: http.StatusGatewayTimeout, code: "ScoringTimeout", closes: true,
+			message: fmt.Sprintf("The request took longer than the scoring timeout of %v, waiting included. Raise the timeout of version %s or make its script faster.", version.ScoringTimeout, version.Name),
+		}
+	case x.r.Context().Err() != nil:
+		panic(http.ErrAbortHandler) // the caller left: nobody reads an answer
+	case errors.Is(err, proxy.ErrBody):
+		return &refusal{
+			status: http.StatusBadRequest, code: "BadRequest", closes: true,
+			message: "The request body could not be read; send as many bytes as Content-Length says, or well-formed chunks.",
+		}
+	}
+	h.logger.Warn("replica did not answer", "endpoint", name, "version", version.Name, "request_id", x.ids.MSRequest, "error", err)
+	return &refusal{
+		status: http.StatusBadGateway, code: "ReplicaFailed",
+		message: "Replica closed connection before replying. The log of version " + version.Name + " says why.",
+	}
+}
+
+func refuseNoReplicas(endpoint string) *refusal {
+	return &refusal{
+		status: http.StatusServiceUnavailable, code: "NoReadyReplicas", name: "Retry-After", value: "1",
+		message: "No ready replicas for service " + endpoint + ".",
+	}
+}
+
+func refuseStarting() *refusal {
+	return &refusal{
+		status: http.StatusServiceUnavailable, code: "Starting", name: "Retry-After", value: "1",
+		message: "The router is starting and does not know all endpoints yet. Try again in a moment.",
+	}
+}
+
+func refuseEndpoint(id routetable.ID) *refusal {
+	return &refusal{
+		status: http.StatusNotFound, code: "EndpointNotFound",
+		message: "There is no endpoint " + id.Endpoint + " in workspace " + id.Workspace + ".",
+	}
+}
+
+func refuseVersion(endpoint *routetable.Endpoint, name string) *refusal {
+	return &refusal{
+		status: http.StatusNotFound, code: "VersionNotFound",
+		message: "Endpoint " + endpoint.ID.Endpoint + " has no version " + name + "; it has: " + strings.Join(endpoint.VersionNames(), ", ") + ".",
+	}
+}
+
+func refusePath() *refusal {
+	return &refusal{
+		status: http.StatusNotFound, code: "NotFound",
+		message: "There is nothing at this path. Scoring is at /api/v1/service/{endpoint}/score or /api/v1/workspaces/{workspace}/service/{endpoint}/score.",
+	}
+}
+
+func refuseMethod(t target) *refusal {
+	return &refusal{
+		status: http.StatusMethodNotAllowed, code: "MethodNotAllowed", name: "Allow", value: t.allow(),
+		message: "The method is not allowed for the requested URL. Allowed: " + t.allow() + ".",
+	}
+}
+
+func refuseHeader(message string) *refusal {
+	return &refusal{status: http.StatusRequestHeaderFieldsTooLarge, code: "HeaderTooLarge", message: message}
+}
+
+func refuseUnauthorized(message string) *refusal {
+	return &refusal{
+		status: http.StatusUnauthorized, code: "Unauthorized", name: "Www-Authenticate", value: "Bearer", message: message,
+	}
+}
+
+func refuseFault() *refusal {
+	return &refusal{status: http.StatusInternalServerError, code: "InternalError", message: "The router failed; its log says why."}
+}

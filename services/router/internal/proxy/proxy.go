@@ -1,0 +1,116 @@
+// Package proxy carries a request to a replica and the answer back, both as
+// streams.
+//
+// Guarantees: what is hop-by-hop does not pass, in either direction; the
+// caller's Authorization does not reach the container; the request to the
+// replica ends when ctx ends, which is when the caller leaves or the scoring
+// timeout is over; nothing has been written to the caller when an error other
+// than ErrAborted is returned; a request is never sent twice, unless the replica
+// has certainly seen nothing of it (ErrUnreachable) or HTTP calls it idempotent
+// and the connection was a kept one.
+//
+// A Forwarder may be used by many goroutines.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// What Forward answers when there is no answer to the caller.
+var (
+	// ErrUnreachable: no connection to the replica could be made; nothing was sent.
+	ErrUnreachable = errors.New("the replica cannot be reached")
+	// ErrNoReply: the replica ended the connection before it answered.
+	ErrNoReply = errors.New("replica closed connection before replying")
+	// ErrTooLarge: the request's body is larger than allowed.
+	ErrTooLarge = errors.New("the request body is too large")
+	// ErrBody: the request's body could not be read.
+	ErrBody = errors.New("the request body cannot be read")
+	// ErrAborted: the answer had begun and cannot be finished; all that is left
+	// is to end the caller's connection.
+	ErrAborted = errors.New("the answer was cut off")
+)
+
+// Forwarder forwards requests. It keeps connections to replicas open.
+type Forwarder struct {
+	transport *http.Transport
+	buffers   bufferPool
+}
+
+// New makes a forwarder.
+func New() *Forwarder {
+	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
+	return &Forwarder{transport: &http.Transport{
+		Proxy:              nil, // replicas are reached directly, whatever the environment says
+		DialContext:        dialer.DialContext,
+		DisableCompression: true,
+		// A connection per place of a replica is the most that is ever used.
+		MaxIdleConns:           0,
+		MaxIdleConnsPerHost:    1024,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}}
+}
+
+// Close ends the connections that are idle.
+func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
+
+// Call is a request on its way to a replica.
+type Call struct {
+	// Inbound is the caller's request. Its body is read through Body only.
+	Inbound *http.Request
+	Body    *Body
+	// Path is the replica's own path for it.
+	Path string
+	// Header is what the replica gets, made by OutboundHeader.
+	Header http.Header
+}
+
+// Forward sends the call to the replica at address and its answer to w. Headers
+// that w already has win over the replica's.
+func (f *Forwarder) Forward(ctx context.Context, w http.ResponseWriter, call *Call, address string) error {
+	out := &http.Request{
+		Method: call.Inbound.Method,
+		URL: &url.URL{
+			Scheme: "http", Host: address, Path: call.Path,
+			RawQuery: call.Inbound.URL.RawQuery, ForceQuery: call.Inbound.URL.ForceQuery,
+		},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: call.Header,
+		Host:   address,
+	}
+	call.Body.attach(out)
+	response, err := f.transport.RoundTrip(out.WithContext(ctx))
+	if err != nil {
+		return classify(ctx, call.Body, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return fmt.Errorf("%w: it switched protocols without being asked", ErrNoReply)
+	}
+	return relay(w, response, &f.buffers)
+}
+
+// classify says what a failed round trip means.
+func classify(ctx context.Context, body *Body, err error) error {
+	bodyRead, bodyErr := body.state()
+	var op *net.OpError
+	switch {
+	case errors.Is(bodyErr, ErrTooLarge):
+		return bodyErr
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bodyErr != nil:
+		return fmt.Errorf("%w: %w", ErrBody, bodyErr)
+	case errors.As(err, &op) && op.Op == "dial" && !bodyRead:
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrNoReply, err)
+	}
+}

@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+)
+
+const relayBuffer = 32 << 10
+
+// bufferPool keeps buffers, since an answer needs one only while it passes.
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) get() *[relayBuffer]byte {
+	if b, ok := p.pool.Get().(*[relayBuffer]byte); ok {
+		return b
+	}
+	return new([relayBuffer]byte)
+}
+
+func (p *bufferPool) put(b *[relayBuffer]byte) { p.pool.Put(b) }
+
+// relay writes the replica's answer to the caller. A 500 of the container
+// becomes 502: 500 means a fault of the router.
+func relay(w http.ResponseWriter, response *http.Response, buffers *bufferPool) error {
+	header := w.Header()
+	copyHeader(header, response.Header)
+	status := response.StatusCode
+	if status == http.StatusInternalServerError {
+		status = http.StatusBadGateway
+	}
+	w.WriteHeader(status)
+	if err := relayBody(w, response, buffers); err != nil {
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	}
+	for key, values := range response.Trailer {
+		header[http.TrailerPrefix+key] = values
+	}
+	return nil
+}
+
+// relayBody passes each piece on as it comes when the replica streams, that is,
+// when it does not say how long the answer is.
+func relayBody(w http.ResponseWriter, response *http.Response, buffers *bufferPool) error {
+	flush := func() error { return nil }
+	if response.ContentLength < 0 {
+		flush = http.NewResponseController(w).Flush
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	buffer := buffers.get()
+	defer buffers.put(buffer)
+	for {
+		n, err := response.Body.Read(buffer[:])
+		if n > 0 {
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return err
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
