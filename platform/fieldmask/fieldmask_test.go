@@ -22,7 +22,7 @@ func TestPaths(t *testing.T) {
 		{name: "all", mask: []string{"*"}, want: []string{"reason", "metadata"}},
 		{name: "named, also when not set", mask: []string{"metadata"}, want: []string{"metadata"}},
 		{name: "a path into a field", mask: []string{"metadata.a"}, want: []string{"metadata"}},
-		{name: "the name rides along", mask: []string{"name", "reason"}, want: []string{"reason"}},
+		{name: "the etag rides along", mask: []string{"etag", "reason"}, want: []string{"reason"}},
 		{name: "not allowed", mask: []string{"domain", "reason", "zzz"}, bad: true},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/fairlead/fairlead/platform/apierr"
@@ -92,6 +93,9 @@ func (r *Registry) Wait(ctx context.Context, name string) (Operation, error) {
 }
 
 func notFound(name string, err error) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
 	return apierr.New(apierr.NotFound, "OPERATION_NOT_FOUND",
 		"there is no operation %s; finished ones are kept for a week", name).Because(err)
 }

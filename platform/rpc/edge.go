@@ -36,6 +36,8 @@ type edge struct {
 	access   Access
 	open     []string
 	validate protovalidate.Validator
+	// quit ends when the server is told to stop: streams have no end of their own.
+	quit context.Context //nolint:containedctx // lives as long as the server
 }
 
 func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -92,7 +94,14 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	id := requestID(ss.Context())
 	_ = ss.SetHeader(metadata.Pairs(RequestIDHeader, id))
 	defer e.finish(info.FullMethod, id, &err)
-	return handler(srv, &admittedStream{ServerStream: ss, ctx: ss.Context(), edge: e, method: info.FullMethod})
+	ctx, cancel := context.WithCancel(ss.Context())
+	defer cancel()
+	defer context.AfterFunc(e.quit, cancel)()
+	err = handler(srv, &admittedStream{ServerStream: ss, ctx: ctx, edge: e, method: info.FullMethod})
+	if err != nil && e.quit.Err() != nil {
+		err = apierr.New(apierr.Unavailable, "STOPPING", "the server is stopping: call again").Because(err)
+	}
+	return err
 }
 
 // admittedStream admits a stream by its first message, which names the resource.

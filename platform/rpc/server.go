@@ -42,6 +42,7 @@ type Server struct {
 	*grpc.Server
 	health   *health.Server
 	listener net.Listener
+	stopping context.CancelFunc
 }
 
 // NewServer makes the server; register services on it, then Run it.
@@ -53,7 +54,8 @@ func NewServer(listener net.Listener, deps ServerDeps) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the request validator: %w", err)
 	}
-	edge := &edge{log: deps.Logger, access: deps.Access, open: deps.Open, validate: validator}
+	quit, stopping := context.WithCancel(context.Background())
+	edge := &edge{log: deps.Logger, access: deps.Access, open: deps.Open, validate: validator, quit: quit}
 	options := append([]grpc.ServerOption{
 		grpc.Creds(deps.Credentials),
 		grpc.MaxRecvMsgSize(MaxMessage),
@@ -61,7 +63,7 @@ func NewServer(listener net.Listener, deps ServerDeps) (*Server, error) {
 		grpc.StreamInterceptor(edge.stream),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}, deps.Options...)
-	s := &Server{Server: grpc.NewServer(options...), health: health.NewServer(), listener: listener}
+	s := &Server{Server: grpc.NewServer(options...), health: health.NewServer(), listener: listener, stopping: stopping}
 	healthpb.RegisterHealthServer(s.Server, s.health)
 	reflection.Register(s.Server)
 	return s, nil
@@ -70,8 +72,10 @@ func NewServer(listener net.Listener, deps ServerDeps) (*Server, error) {
 // stopTimeout is how long calls may go on after a server is told to stop.
 const stopTimeout = 3 * time.Second
 
-// Run serves until ctx ends; calls under way get a short while to finish.
+// Run serves until ctx ends; streams end then, other calls under way get a short
+// while to finish.
 func (s *Server) Run(ctx context.Context) error {
+	defer s.stopping()
 	failed := make(chan error, 1)
 	go func() { failed <- s.Serve(s.listener) }()
 	select {
@@ -80,6 +84,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.health.Shutdown()
+	s.stopping()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -3,14 +3,17 @@ package store
 import (
 	"errors"
 	"fmt"
+
+	"github.com/fairlead/fairlead/platform/apierr"
 )
 
 // ErrNotFound says that a key is absent.
 var ErrNotFound = errors.New("key not found")
 
 // ErrUnavailable says that the store can't be reached, or did not answer. A write
-// may have happened all the same: repeat it with the same batch ID.
-var ErrUnavailable = errors.New("the state store is unavailable, try again")
+// may have happened all the same: repeat it with the same batch ID. Callers of an
+// API are told so as they are.
+var ErrUnavailable error = apierr.New(apierr.Unavailable, "STORE_UNAVAILABLE", "the state store is unavailable, try again")
 
 // ConflictError says which key was not as an op or guard expected. Nothing was
 // applied: read the key again and decide anew.

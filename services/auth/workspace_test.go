@@ -150,7 +150,7 @@ func TestUpdateWorkspace(t *testing.T) {
 
 	_, err := update(&authv1.Workspace{Description: "late", Etag: created.GetEtag()})
 	failsWith(t, err, apierr.Conflict, "ETAG_MISMATCH")
-	_, err = update(&authv1.Workspace{}, "uid", "tags", "create_time")
+	_, err = update(&authv1.Workspace{}, "nonsense", "tags", "uid", "owner")
 	failsWith(t, err, apierr.InvalidArgument, "INVALID_ARGUMENT", "update_mask", "update_mask")
 	_, err = update(&authv1.Workspace{Description: strings.Repeat("x", 1001)})
 	failsWith(t, err, apierr.InvalidArgument, "INVALID_ARGUMENT", "workspace.description")

@@ -157,6 +157,9 @@ func TestValidateOnlyChangesNothing(t *testing.T) {
 	if e.GetName() != endpointName || e.GetVersions()[0].GetResources().GetCpu() != 0.1 {
 		t.Errorf("would be %v", e)
 	}
+	req.Version.SourceFiles = append(req.Version.SourceFiles, file("later.py", "not uploaded yet"))
+	_, err = b.endpoints.CreateEndpoint(t.Context(), req)
+	b.check(err) // a request can be checked before anything is uploaded for it
 	_, err = b.endpoints.GetEndpoint(t.Context(), &deployv1.GetEndpointRequest{Name: endpointName})
 	refused(t, err, "ENDPOINT_NOT_FOUND")
 	if _, ok := b.auth.Keys(endpointName); ok {
@@ -338,8 +341,8 @@ func TestUpdatesKeepWhatTheyDoNotName(t *testing.T) {
 	}
 	_, err := b.update("resources.made_up", func(v *deployv1.EndpointVersion) {})
 	refused(t, err, "INVALID_ARGUMENT", "resources.made_up")
-	_, err = b.update("state", func(v *deployv1.EndpointVersion) {})
-	refused(t, err, "INVALID_ARGUMENT", "state")
+	_, err = b.update("made_up", func(v *deployv1.EndpointVersion) {})
+	refused(t, err, "INVALID_ARGUMENT", "made_up")
 	_, err = b.update("", func(v *deployv1.EndpointVersion) {})
 	refused(t, err, "INVALID_ARGUMENT", "names nothing to change")
 }

@@ -50,8 +50,14 @@ func WithServerArgs(service string, args ...string) Option {
 	return func(i *Installation) { i.extraArgs[service] = append(i.extraArgs[service], args...) }
 }
 
-// Installation is a running Fairlead.
+// Installation is a running Fairlead, as one test sees it.
 type Installation struct {
+	*site
+	tb testing.TB
+}
+
+// site is what all tests of an installation see.
+type site struct {
 	Assembly Assembly
 	// Server and Data are the base URLs of the control and the data plane, NATS
 	// that of event consumers.
@@ -59,7 +65,6 @@ type Installation struct {
 	// Token is the administrator's.
 	Token string
 
-	tb          testing.TB
 	dir         string
 	addresses   map[string]string
 	orphanGrace time.Duration
@@ -86,11 +91,11 @@ func Each(t *testing.T, scenario func(*testing.T, *Installation), options ...Opt
 // test ends.
 func Start(tb testing.TB, assembly Assembly, options ...Option) *Installation {
 	tb.Helper()
-	i := &Installation{
-		Assembly: assembly, tb: tb, dir: tb.TempDir(),
+	i := &Installation{tb: tb, site: &site{
+		Assembly: assembly, dir: tb.TempDir(),
 		addresses: map[string]string{}, orphanGrace: defaultOrphanGrace, extraArgs: map[string][]string{},
 		processes: map[string]*process{},
-	}
+	}}
 	for _, o := range options {
 		o(i)
 	}
@@ -99,8 +104,9 @@ func Start(tb testing.TB, assembly Assembly, options ...Option) *Installation {
 			tb.Fatal(err)
 		}
 	}
-	for _, name := range []string{"data", "control", "nats", "auth", "compute", "deploy", "router", "gateway"} {
-		i.addresses[name] = freeAddress(tb)
+	names := []string{"data", "control", "nats", "auth", "compute", "deploy", "router", "gateway"}
+	for n, address := range takeAddresses(tb, len(names)) {
+		i.addresses[names[n]] = address
 	}
 	i.Data, i.Server, i.NATS = "http://"+i.addresses["data"], "http://"+i.addresses["control"], "nats://"+i.addresses["nats"]
 	i.http = &http.Client{
@@ -121,6 +127,9 @@ func Start(tb testing.TB, assembly Assembly, options ...Option) *Installation {
 	i.Token = strings.TrimSpace(string(token))
 	return i
 }
+
+// In is the installation for a subtest, which is to fail by itself.
+func (i *Installation) In(tb testing.TB) *Installation { return &Installation{site: i.site, tb: tb} }
 
 // Names are the processes, in the order of their start.
 func (i *Installation) Names() []string {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,6 +104,7 @@ type load struct {
 	rooms    []string          // acknowledged workspaces
 	targets  []string          // acknowledged compute targets
 	marks    map[string]int    // the last mark that was acknowledged, by endpoint
+	marked   map[string]int    // how many were
 	tried    map[string]int    // the last mark that was tried
 	versions []string          // acknowledged versions of endpoints, created and deleted
 	acks     int
@@ -110,7 +112,7 @@ type load struct {
 
 func newLoad(t *testing.T, i *harness.Installation, seed int64) *load {
 	t.Helper()
-	return &load{i: i, seed: seed, models: map[string]string{}, marks: map[string]int{}, tried: map[string]int{}}
+	return &load{i: i, seed: seed, models: map[string]string{}, marks: map[string]int{}, marked: map[string]int{}, tried: map[string]int{}}
 }
 
 // run lets clients work, and ends them after a kill in the middle.
@@ -208,7 +210,7 @@ func (l *load) markEndpoint(ctx context.Context, a api, endpoint string) error {
 		Endpoint: &deployv1.Endpoint{Name: endpointName(endpoint), Tags: map[string]string{"mark": strconv.Itoa(mark)}},
 	})
 	if err == nil {
-		l.note(func() { l.marks[endpoint] = mark })
+		l.note(func() { l.marks[endpoint], l.marked[endpoint] = mark, l.marked[endpoint]+1 })
 	}
 	return err
 }
@@ -275,31 +277,39 @@ func (l *load) check(t *testing.T) {
 			t.Errorf("%s has the mark %q, want %d, which was acknowledged, to %d", endpoint, e.GetTags()["mark"], mark, l.tried[endpoint])
 		}
 	}
-	all := watchEvents(t, l.i, &eventsv1.WatchEventsRequest{FromStart: true})
+	all := watchEvents(t, l.i, &eventsv1.WatchEventsRequest{Parent: "workspaces/-", FromStart: true})
 	wantContiguous(t, all)
 	l.checkEvents(t, all)
 	t.Logf("%d changes were acknowledged; there are %d events", l.acknowledged(), len(all))
 }
 
-// checkEvents wants one event for every creation that was acknowledged.
+// checkEvents wants one event for every creation that was acknowledged, and one
+// for every mark, also for those that were set without an acknowledgement.
 func (l *load) checkEvents(t *testing.T, all []event) {
 	t.Helper()
-	created := map[string]int{}
+	created, updated := map[string]int{}, map[string]int{}
 	for _, e := range all {
 		switch e.Type {
-		case "fairlead.deploy.model.v1.registered", "fairlead.compute.computetarget.v1.created", "fairlead.deploy.version.v1.created":
+		case "fairlead.deploy.model.v1.registered", "fairlead.compute.computetarget.v1.created",
+			"fairlead.deploy.version.v1.created", "fairlead.auth.workspace.v1.created":
 			created[e.Subject]++
+		case "fairlead.deploy.endpoint.v1.updated":
+			updated[e.Subject]++
 		}
 	}
 	want, got := map[string]int{}, map[string]int{}
-	expect := func(name string) { want[name], got[name] = 1, created[name] }
 	for name := range l.models {
-		expect(name)
+		want[name], got[name] = 1, created[name]
 	}
-	for _, name := range append(append([]string(nil), l.targets...), l.versions...) {
-		expect(name)
+	for _, name := range slices.Concat(l.rooms, l.targets, l.versions) {
+		want[name], got[name] = 1, created[name]
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events of creations (-want +got):\n%s", diff)
+	}
+	for endpoint, marked := range l.marked {
+		if n := updated[endpointName(endpoint)]; n < marked || n > l.tried[endpoint] {
+			t.Errorf("%s has %d events of updates; %d were acknowledged, %d tried", endpoint, n, marked, l.tried[endpoint])
+		}
 	}
 }

@@ -23,13 +23,13 @@ func TestDataPlane(t *testing.T) {
 		key := deploy(t, i, "shop", script, map[string]any{"scoringTimeoutMs": 1500, "maxQueueWaitMs": 300})
 		open := map[string]any{"authEnabled": false}
 		i.Run("model", "deploy", "-n", "open", "-m", modelID, "--ct", "local", "--ic", inferenceConfig(t, script), "--dc", deploymentConfig(t, open))
-		t.Run("refusals", func(t *testing.T) { dataPlaneRefusals(t, i, key) })
-		t.Run("ids", func(t *testing.T) { requestIDs(t, i, key) })
-		t.Run("too large", func(t *testing.T) { tooLarge(t, i, key) })
-		t.Run("overload", func(t *testing.T) { overload(t, i, key) })
-		t.Run("keys are off", func(t *testing.T) { mustScore(t, i, "open", "", nil) })
-		t.Run("regenerated key", func(t *testing.T) { regeneratedKey(t, i, key) })
-		t.Run("dead scorer", func(t *testing.T) { deadScorer(t, i, "open") })
+		t.Run("refusals", func(t *testing.T) { dataPlaneRefusals(t, i.In(t), key) })
+		t.Run("ids", func(t *testing.T) { requestIDs(t, i.In(t), key) })
+		t.Run("too large", func(t *testing.T) { tooLarge(t, i.In(t), key) })
+		t.Run("overload", func(t *testing.T) { overload(t, i.In(t), key) })
+		t.Run("keys are off", func(t *testing.T) { mustScore(t, i.In(t), "open", "", nil) })
+		t.Run("regenerated key", func(t *testing.T) { regeneratedKey(t, i.In(t), key) })
+		t.Run("dead scorer", func(t *testing.T) { deadScorer(t, i.In(t), "open") })
 	})
 }
 

@@ -101,10 +101,14 @@ func deletedWorkloads(all []event) int {
 	return n
 }
 
-// watchEvents reads what there is, by gRPC.
+// watchEvents reads what there is, by gRPC; of the workspace default when the
+// request names none.
 func watchEvents(t *testing.T, i *harness.Installation, r *eventsv1.WatchEventsRequest) []event {
 	t.Helper()
-	r.Parent, r.NoFollow = workspace, true
+	r.NoFollow = true
+	if r.GetParent() == "" {
+		r.Parent = workspace
+	}
 	stream := must(apiOf(i).events.WatchEvents(testContext(t), r))(t)
 	var all []event
 	for {

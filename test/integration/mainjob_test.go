@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,9 @@ func TestMainJob(t *testing.T) {
 			if v := mustScore(t, i, "shop", key, nil).Version(); v != "versiona" {
 				t.Errorf("version %q answered, want versiona", v)
 			}
+		}
+		if out := i.Run("endpoint", "run", "-n", "shop", "-d", `{"n": 7}`); !strings.Contains(out, `"n": 7`) {
+			t.Errorf("endpoint run prints %q", out)
 		}
 		clients := startTraffic(t, i, "shop", keys.GetPrimaryKey())
 		wantShares(t, clients, map[string]int{"versiona": 1000})

@@ -52,7 +52,7 @@ func TestRefusals(t *testing.T) {
 		full := fillEndpoint(ctx, t, a, good)
 		before := must(a.endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: full}))(t)
 		for _, call := range slices.Concat(refusedCreations(good), refusedChanges(good, before), refusedReads()) {
-			t.Run(call.name, func(t *testing.T) { checkRefused(ctx, t, i, call) })
+			t.Run(call.name, func(t *testing.T) { checkRefused(ctx, t, i.In(t), call) })
 		}
 		after := must(a.endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: full}))(t)
 		if before.GetGeneration() != after.GetGeneration() || len(after.GetVersions()) != 6 {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	"github.com/fairlead/fairlead/test/harness"
@@ -84,6 +85,7 @@ func attachTarget(t *testing.T, i *harness.Installation) {
 	}
 	_, err = a.targets.UpdateComputeTarget(ctx, &computev1.UpdateComputeTargetRequest{
 		ComputeTarget: &computev1.ComputeTarget{Name: workspace + "/computeTargets/again", NodeSize: "Standard_D4_v2"},
+		UpdateMask:    &fieldmaskpb.FieldMask{Paths: []string{"node_size"}},
 	})
 	wantCode(t, err, codes.InvalidArgument)
 }

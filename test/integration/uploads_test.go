@@ -21,10 +21,10 @@ const chunk = 1 << 20
 // TestUploads brings contents in, with everything that can go wrong on the way.
 func TestUploads(t *testing.T) {
 	harness.Each(t, func(t *testing.T, i *harness.Installation) {
-		t.Run("resumed", func(t *testing.T) { resumedUpload(t, i) })
-		t.Run("wrong content", func(t *testing.T) { wrongContent(t, i) })
-		t.Run("file", func(t *testing.T) { fileModel(t, i) })
-		t.Run("folder", func(t *testing.T) { folderModel(t, i) })
+		t.Run("resumed", func(t *testing.T) { resumedUpload(t, i.In(t)) })
+		t.Run("wrong content", func(t *testing.T) { wrongContent(t, i.In(t)) })
+		t.Run("file", func(t *testing.T) { fileModel(t, i.In(t)) })
+		t.Run("folder", func(t *testing.T) { folderModel(t, i.In(t)) })
 	})
 }
 

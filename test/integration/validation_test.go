@@ -16,10 +16,10 @@ import (
 func TestMistakesAreToldAtOnce(t *testing.T) {
 	harness.Each(t, func(t *testing.T, i *harness.Installation) {
 		registerModel(t, i)
-		t.Run("five in the files", func(t *testing.T) { fiveMistakes(t, i) })
-		t.Run("in files, flags and the request", func(t *testing.T) { mistakesEverywhere(t, i) })
-		t.Run("validate only", func(t *testing.T) { validateOnly(t, i) })
-		t.Run("not signed in", func(t *testing.T) { notSignedIn(t, i) })
+		t.Run("five in the files", func(t *testing.T) { fiveMistakes(t, i.In(t)) })
+		t.Run("in files, flags and the request", func(t *testing.T) { mistakesEverywhere(t, i.In(t)) })
+		t.Run("validate only", func(t *testing.T) { validateOnly(t, i.In(t)) })
+		t.Run("not signed in", func(t *testing.T) { notSignedIn(t, i.In(t)) })
 	})
 }
 
@@ -43,11 +43,7 @@ func mistakesEverywhere(t *testing.T, i *harness.Installation) {
 	dir := writeFiles(t, map[string]string{"inferenceconfig.json": `{"entryScript": "missing.py"}`})
 	r := i.Refused("model", "deploy", "-n", "Bad_Name", "-m", "nothere:7", "--ct", "nowhere", "--tp", "120",
 		"--ic", filepath.Join(dir, "inferenceconfig.json"), "--dc", deploymentConfig(t, map[string]any{"maxQueueWaitMs": -5}))
-	for _, part := range []string{"Bad_Name", "nothere:7", "nowhere", "120", "missing.py", "maxQueueWaitMs"} {
-		if !strings.Contains(r.Stderr, part) && !strings.Contains(r.Stderr, strings.ToLower(part)) {
-			t.Errorf("the answer does not speak of %s: %v", part, r)
-		}
-	}
+	wantViolations(t, r, "-n", "-m nothere:7", "--ct", "--tp", "entryScript", "maxQueueWaitMs")
 	wantNoEndpoint(t, i)
 }
 

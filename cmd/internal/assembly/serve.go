@@ -74,7 +74,7 @@ func CreateCerts(dir string, hosts []string, now time.Time) error {
 
 // Serve runs the named services in this process until ctx ends. When all are
 // ready it writes the line "ready".
-func Serve(ctx context.Context, cfg ServeConfig, deps Deps) (err error) {
+func Serve(ctx context.Context, cfg ServeConfig, deps Deps) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -87,8 +87,8 @@ func Serve(ctx context.Context, cfg ServeConfig, deps Deps) (err error) {
 	}
 	s := &site{log: deps.Logger, version: deps.Version, dataDir: cfg.DataDir, network: cfg.network}
 	s.nats = func(service string) (bus.Target, error) { return cfg.natsTarget(service, string(password)) }
-	defer func() { err = errors.Join(err, s.close()) }()
-	var members []lifecycle.Member
+	defer s.close()
+	members := []lifecycle.Member{s.connections()}
 	for _, name := range Services() {
 		if !slices.Contains(cfg.Services, name) {
 			continue
@@ -155,7 +155,6 @@ func (s *site) buildNATS(ctx context.Context, cfg ServeConfig, password string) 
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, func() error { server.Close(); return nil })
 	s.addresses.nats = server.Addr
 	return []lifecycle.Member{{Name: natsService, Component: server}}, nil
 }

@@ -2,7 +2,6 @@ package assembly
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -47,12 +46,23 @@ type site struct {
 }
 
 // close releases what the services were given, in reverse order.
-func (s *site) close() error {
-	var all []error
+func (s *site) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
-		all = append(all, s.closers[i]())
+		if err := s.closers[i](); err != nil {
+			s.log.Warn("a connection was not closed cleanly", "error", err)
+		}
 	}
-	return errors.Join(all...)
+	s.closers = nil
+}
+
+// connections is the member of a group that closes all connections when the
+// members after it have ended.
+func (s *site) connections() lifecycle.Member {
+	return lifecycle.Member{Name: "connections", Component: lifecycle.Func(func(ctx context.Context) error {
+		<-ctx.Done()
+		s.close()
+		return nil
+	})}
 }
 
 func (s *site) path(parts ...string) string {

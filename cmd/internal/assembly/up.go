@@ -3,7 +3,6 @@ package assembly
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,7 +49,7 @@ type Deps struct {
 
 // Up runs all services in this process until ctx ends. When all are ready it
 // writes the line "ready".
-func Up(ctx context.Context, cfg UpConfig, deps Deps) (err error) {
+func Up(ctx context.Context, cfg UpConfig, deps Deps) error {
 	lock, err := lockDataDir(cfg.DataDir)
 	if err != nil {
 		return err
@@ -61,7 +60,7 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) (err error) {
 		log: deps.Logger, version: deps.Version, dataDir: cfg.DataDir,
 		network: func(string) (rpc.Network, error) { return network, nil },
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer s.close()
 	check, err := s.access(natsService)
 	if err != nil {
 		return err
@@ -71,14 +70,14 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	s.closers = append(s.closers, func() error { server.Close(); return nil })
+	defer server.Close()
 	s.nats = func(service string) (bus.Target, error) { return bus.Target{Name: service, Embedded: server}, nil }
-	members := []lifecycle.Member{{Name: natsService, Component: server}}
 	s.addresses.nats = server.Addr
 	built, err := s.buildAll(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	members := []lifecycle.Member{{Name: natsService, Component: server}, s.connections()}
 	return s.run(ctx, append(members, built...), deps.Stdout, cfg.HealthListen)
 }
 

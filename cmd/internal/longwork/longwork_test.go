@@ -62,8 +62,9 @@ func (a *answers) GetOperation(context.Context, *longrunningpb.GetOperationReque
 func operation(t *testing.T, done bool, steps ...string) *longrunningpb.Operation {
 	t.Helper()
 	m := &resourcev1.OperationMetadata{}
-	for i, s := range steps {
-		m.Steps = append(m.Steps, &resourcev1.OperationMetadata_Step{Time: timestamppb.New(time.Unix(int64(i), 0)), Message: s})
+	for _, s := range steps {
+		at := timestamppb.New(time.Unix(int64(s[0]), 0)) // a step keeps its time
+		m.Steps = append(m.Steps, &resourcev1.OperationMetadata_Step{Time: at, Message: s})
 	}
 	packed, err := anypb.New(m)
 	if err != nil {

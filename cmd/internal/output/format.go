@@ -12,7 +12,6 @@ import (
 	"io"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
@@ -139,30 +138,4 @@ func listJSON(list []proto.Message) ([]byte, error) {
 	}
 	b.WriteByte(']')
 	return b.Bytes(), nil
-}
-
-// writeYAML prints JSON as block-style YAML in the same order.
-func writeYAML(w io.Writer, content []byte) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(content, &doc); err != nil {
-		return fmt.Errorf("print as YAML: %w", err)
-	}
-	block(&doc)
-	enc := yaml.NewEncoder(w)
-	enc.SetIndent(2)
-	if err := enc.Encode(&doc); err != nil {
-		return fmt.Errorf("print as YAML: %w", err)
-	}
-	return enc.Close()
-}
-
-// block drops the flow style and the quotes that came from JSON; the encoder
-// puts quotes back where a text would read as something else.
-func block(n *yaml.Node) {
-	if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
-		n.Style = 0
-	}
-	for _, c := range n.Content {
-		block(c)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -104,10 +105,10 @@ func (f *flaky) WriteUpload(_ context.Context, req *deployv1.WriteUploadRequest,
 }
 
 func TestUploadArrivesWholeWhateverBreaks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model")
 	rapid.Check(t, func(rt *rapid.T) {
 		size := rapid.IntRange(0, 3<<20).Draw(rt, "size")
 		content := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
-		path := filepath.Join(t.TempDir(), "model")
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			rt.Fatal(err)
 		}
@@ -124,7 +125,9 @@ func TestUploadArrivesWholeWhateverBreaks(t *testing.T) {
 		if err := upload.Hash(t.Context(), files); err != nil {
 			rt.Fatal(err)
 		}
-		if err := up.Upload(t.Context(), files); err != nil {
+		var err error
+		synctest.Test(t, func(t *testing.T) { err = up.Upload(t.Context(), files) }) // its pauses take no time
+		if err != nil {
 			rt.Fatal(err)
 		}
 		if !bytes.Equal(server.content, content) {

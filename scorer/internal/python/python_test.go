@@ -73,7 +73,7 @@ func TestGetModelPath(t *testing.T) {
 		"given as text":                {"model_name='single', version='2'", root + "/single/2/m.pkl"},
 		"with a workspace":             {"'single', None, None", root + "/single/10/m.pkl"},
 		"several files":                {"'folder'", root + "/folder/1"},
-		"one folder":                   {"'nested'", root + "/nested/1"},
+		"one folder":                   {"'nested'", root + "/nested/1/model"},
 		"version that is no number":    {"'named'", root + "/named/v2/m.pkl"},
 		"unknown model":                {"'none'", "FileNotFoundError: model 'none' is not deployed here; there is: folder, named, nested, single"},
 		"unknown version":              {"'single', 3", "FileNotFoundError: version 3 of model 'single' is not deployed here; there is: 2, 10"},

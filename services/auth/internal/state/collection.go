@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/operation"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/store"
@@ -75,7 +74,7 @@ func (c *Collection[T]) Read(ctx context.Context, name string) (Stored[T], error
 		return Stored[T]{}, nil
 	}
 	if err != nil {
-		return Stored[T]{}, unavailable(err)
+		return Stored[T]{}, err
 	}
 	v, err := decode[T](e)
 	return Stored[T]{Value: v, Revision: e.Revision}, err
@@ -118,7 +117,7 @@ func (c *Collection[T]) Commit(ctx context.Context, w Write[T]) error {
 		return ErrChanged
 	}
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	return c.cache.WaitFor(ctx, revision-store.Revision(len(batch.Ops)-1)) // of the first op, which is the aggregate's
 }
@@ -133,7 +132,7 @@ func (c *Collection[T]) Unchanged(ctx context.Context, name, requestKey string) 
 	if _, conflict := errors.AsType[*store.ConflictError](err); conflict {
 		return nil // the repetition was faster
 	}
-	return unavailable(err)
+	return err
 }
 
 func (c *Collection[T]) batch(w Write[T]) (store.Batch, error) {
@@ -169,7 +168,7 @@ func (c *Collection[T]) batch(w Write[T]) (store.Batch, error) {
 // aggregate.
 func (c *Collection[T]) Recorded(ctx context.Context, requestKey string) (name string, ok bool, err error) {
 	name, ok, err = operation.Recorded(ctx, c.store, requestKey)
-	return name, ok, unavailable(err)
+	return name, ok, err
 }
 
 // Changes follows the names of changed aggregates; every name that exists when
@@ -201,11 +200,4 @@ func decode[T any](e store.Entry) (T, error) {
 		return v, fmt.Errorf("decode %s: %w", e.Key, err)
 	}
 	return v, nil
-}
-
-func unavailable(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
-		return apierr.New(apierr.Unavailable, "STORE_UNAVAILABLE", "the store of the auth service is not available now; try again").Because(err)
-	}
-	return err
 }

@@ -133,6 +133,7 @@ func (f *flaky) switchOff(down bool) {
 }
 
 func newBench(t *testing.T) *bench {
+	t.Helper()
 	b := &bench{t: t, store: &flaky{Store: memory.New()}, machine: newMachine()}
 	b.start()
 	return b

@@ -68,7 +68,7 @@ func (e Endpoint) Update(in Input, now time.Time) (Change, error) {
 	next.changed(now)
 	c := Change{Endpoint: next}
 	c.endpoint("updated", "endpoint "+e.ID+" was changed", map[string]any{"authMode": string(next.Auth)})
-	return c.settled(e, now), nil
+	return c.settled(e), nil
 }
 
 // BeginDeletion takes the endpoint out of service and ends what runs on it.
@@ -89,7 +89,7 @@ func (e Endpoint) BeginDeletion(operation string, now time.Time) (Change, error)
 		v.Status.State, v.Status.Reason, v.Status.Message, v.Status.LogLines, v.Status.Since = Deleting, "Deleting", "the endpoint is being deleted", nil, now
 		next.Versions[i] = v
 	}
-	return c.settled(e, now), nil
+	return c.settled(e), nil
 }
 
 // FinishDeletion gives the last facts of an endpoint whose workloads and keys are
@@ -98,8 +98,7 @@ func (e Endpoint) FinishDeletion() Change {
 	c := Change{Endpoint: e}
 	for _, r := range e.Retired {
 		if r.Operation != "" {
-			c.Ended = append(c.Ended, Ended{Operation: r.Operation,
-				Err: apierr.New(apierr.NotFound, "ENDPOINT_DELETED", "endpoint %s was deleted, and version %s with it", e.ID, r.Version)})
+			c.Ended = append(c.Ended, Ended{Operation: r.Operation})
 		}
 	}
 	for _, v := range e.Versions {

@@ -55,7 +55,7 @@ func (e Endpoint) Observe(o Observation, limits Limits, now time.Time) (Change, 
 	if !changed {
 		return Change{Endpoint: e}, false
 	}
-	return c.settled(e, now), true
+	return c.settled(e), true
 }
 
 // observeVersion takes in the new status of the version at index i.
@@ -133,7 +133,7 @@ func (e Endpoint) actedOn() bool {
 
 // settled completes a change: state and shares as they follow from it, with
 // their facts when they differ from before.
-func (c Change) settled(before Endpoint, now time.Time) Change {
+func (c Change) settled(before Endpoint) Change {
 	e := &c.Endpoint
 	if byDefault, ok := e.Version(e.DefaultVersion); e.StandIn == e.DefaultVersion || ok && byDefault.Status.Ready > 0 {
 		e.StandIn = ""
@@ -172,11 +172,7 @@ func (e Endpoint) overall() (State, string) {
 }
 
 func (s Status) equal(o Status) bool {
-	lines := slices.Equal(s.LogLines, o.LogLines)
-	s.LogLines, o.LogLines = nil, nil
-	sameTime := s.Since.Equal(o.Since)
-	s.Since, o.Since = time.Time{}, time.Time{}
-	return lines && sameTime && s.State == o.State && s.Reason == o.Reason && s.Message == o.Message &&
+	return slices.Equal(s.LogLines, o.LogLines) && s.Since.Equal(o.Since) && s.State == o.State && s.Reason == o.Reason && s.Message == o.Message &&
 		s.Ready == o.Ready && s.AppliedRevision == o.AppliedRevision && s.AppliedGeneration == o.AppliedGeneration
 }
 

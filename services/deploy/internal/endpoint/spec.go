@@ -104,14 +104,14 @@ func (in SpecInput) Spec(field string, v *apierr.Violations) Spec {
 		MemoryGB: amount(at("resources.memory_gb"), in.MemoryGB, DefaultMemoryGB, 0.01, 10_000, v),
 		GPUs:     in.GPUs, Replicas: count(at("replicas"), in.Replicas, 1, v),
 		Requests: Requests{
-			ScoringTimeout: duration(at("request_settings.scoring_timeout"), in.ScoringTimeout, DefaultScoringTimeout, time.Millisecond, v),
+			ScoringTimeout: duration(at("request_settings.scoring_timeout"), in.ScoringTimeout, DefaultScoringTimeout, v),
 			MaxConcurrent:  count(at("request_settings.max_concurrent_requests_per_replica"), in.MaxConcurrent, 1, v),
-			MaxQueueWait:   duration(at("request_settings.max_queue_wait"), in.MaxQueueWait, DefaultQueueWait, time.Millisecond, v),
+			MaxQueueWait:   duration(at("request_settings.max_queue_wait"), in.MaxQueueWait, DefaultQueueWait, v),
 		},
 		Liveness: Probe{
-			Period:           duration(at("liveness_probe.period"), in.ProbePeriod, DefaultProbePeriod, time.Millisecond, v),
+			Period:           duration(at("liveness_probe.period"), in.ProbePeriod, DefaultProbePeriod, v),
 			InitialDelay:     delay(at("liveness_probe.initial_delay"), in.ProbeDelay, v),
-			Timeout:          duration(at("liveness_probe.timeout"), in.ProbeTimeout, DefaultProbeTimeout, time.Millisecond, v),
+			Timeout:          duration(at("liveness_probe.timeout"), in.ProbeTimeout, DefaultProbeTimeout, v),
 			SuccessThreshold: count(at("liveness_probe.success_threshold"), in.SuccessThreshold, 1, v),
 			FailureThreshold: count(at("liveness_probe.failure_threshold"), in.FailureThreshold, 3, v),
 		},
@@ -184,15 +184,15 @@ func count(field string, given, byDefault int, v *apierr.Violations) int {
 	return given
 }
 
-func duration(field string, given *time.Duration, byDefault, low time.Duration, v *apierr.Violations) time.Duration {
+func duration(field string, given *time.Duration, byDefault time.Duration, v *apierr.Violations) time.Duration {
 	if given == nil {
 		return byDefault
 	}
 	switch {
 	case *given <= 0:
 		v.Add(field, "must be greater than 0")
-	case *given < low || *given > maxTimeout:
-		v.Add(field, "must be %s to %s, not %s", low, maxTimeout, *given)
+	case *given < time.Millisecond || *given > maxTimeout:
+		v.Add(field, "must be %s to %s, not %s", time.Millisecond, maxTimeout, *given)
 	}
 	return *given
 }

@@ -58,7 +58,7 @@ func (e Endpoint) AddVersion(n NewVersion, maxVersions int, now time.Time) (Chan
 	c := Change{Endpoint: next}
 	c.version(added, "created", "version "+n.ID+" was added", nil)
 	c.assignRoles(n.ID, n.Input.Default, n.Input.Role)
-	return c.settled(e, now), nil
+	return c.settled(e), nil
 }
 
 // UpdateVersion makes a version be as the input says. The operation stays
@@ -100,7 +100,7 @@ func (e Endpoint) UpdateVersion(id, operation string, in VersionInput, now time.
 	c := Change{Endpoint: next}
 	c.version(updated, "updated", "version "+id+" was changed", map[string]any{"revision": updated.Revision})
 	c.assignRoles(id, in.Default, in.Role)
-	return c.settled(e, now), nil
+	return c.settled(e), nil
 }
 
 // DeleteVersion removes a version and ends its running operation. When it was the
@@ -138,7 +138,7 @@ func (e Endpoint) DeleteVersion(id, operation string, now time.Time) (Change, er
 		c.promote(heir, "default", id, fmt.Sprintf("version %s is now the default: %s", heir, why))
 		c.Endpoint.DefaultVersion = heir
 	}
-	return c.settled(e, now), nil
+	return c.settled(e), nil
 }
 
 // successor chooses the next default among the versions that are left.

@@ -37,7 +37,6 @@ type contents interface {
 // keys is what the handlers need of the auth service.
 type keys interface {
 	EnsureEndpointKeys(ctx context.Context, in *authv1.EnsureEndpointKeysRequest, opts ...grpc.CallOption) (*authv1.EnsureEndpointKeysResponse, error)
-	DeleteEndpointKeys(ctx context.Context, in *authv1.DeleteEndpointKeysRequest, opts ...grpc.CallOption) (*authv1.DeleteEndpointKeysResponse, error)
 }
 
 // targets is what the handlers need to know of compute targets.

@@ -19,6 +19,7 @@ import (
 
 // acceptance finds the folder of real files.
 func acceptance(t *testing.T) string {
+	t.Helper()
 	if dir := os.Getenv("FAIRLEAD_ACCEPTANCE"); dir != "" {
 		return dir
 	}

@@ -114,6 +114,7 @@ func fromYAML(y *yaml.Node, depth int, budget *int) (node, error) {
 			return node{}, nil
 		}
 		return node{text: y.Value, scalar: true}, nil
+	case yaml.DocumentNode: // only at the top, which the caller has taken off
 	}
 	return node{}, nil
 }

@@ -30,8 +30,8 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 		var m model.Model
 		versions, given := map[int64]model.Version{}, int64(0)
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
-			newest, any := m.Newest()
-			if any && rapid.Bool().Draw(t, "delete") {
+			newest, some := m.Newest()
+			if some && rapid.Bool().Draw(t, "delete") {
 				n := rapid.SampledFrom(m.Versions).Draw(t, "number")
 				m, _ = m.Delete(versions[n])
 				delete(versions, n)
@@ -41,7 +41,7 @@ func TestNumbersAreNeverGivenTwice(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v.Number != given+1 || any && v.Number <= newest {
+			if v.Number != given+1 || some && v.Number <= newest {
 				t.Fatalf("version %d follows %d", v.Number, given)
 			}
 			m, given, versions[v.Number] = next, v.Number, v

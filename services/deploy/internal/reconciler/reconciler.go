@@ -82,11 +82,11 @@ func New(cfg Config, deps Deps) *Reconciler {
 
 // Run works until ctx ends, whenever it holds the lease.
 func (r *Reconciler) Run(ctx context.Context) error {
-	if err := r.deps.State.WaitSynced(ctx); err != nil {
-		return nil // ctx has ended
+	if r.deps.State.WaitSynced(ctx) == nil {
+		claim := lease.Claim{Name: "reconciler", Holder: r.cfg.Holder, TTL: leaseTTL}
+		return lease.Run(ctx, r.deps.Store, claim, r.deps.Logger, r.hold)
 	}
-	claim := lease.Claim{Name: "reconciler", Holder: r.cfg.Holder, TTL: leaseTTL}
-	return lease.Run(ctx, r.deps.Store, claim, r.deps.Logger, r.hold)
+	return nil // ctx has ended
 }
 
 // hold works while the lease is held.

@@ -132,10 +132,14 @@ func ownerKey(name string) string {
 	return state.EndpointKey(values.Get("workspace"), values.Get("endpoint"))
 }
 
+// maxLogLines bounds what is stored of a log with a status.
+const maxLogLines = 50
+
 func fromProto(w *computev1.Workload) status.Workload {
+	lines := w.GetReady().GetLogLines()
 	out := status.Workload{
 		Generation: w.GetGeneration(), ObservedGeneration: w.GetObservedGeneration(),
-		State: stateOf(w.GetState()), Reason: w.GetReady().GetReason(), Message: w.GetReady().GetMessage(), LogLines: w.GetReady().GetLogLines(),
+		State: stateOf(w.GetState()), Reason: w.GetReady().GetReason(), Message: w.GetReady().GetMessage(), LogLines: lines[max(0, len(lines)-maxLogLines):],
 	}
 	for _, r := range w.GetReplicas() {
 		if r.GetState() == computev1.Replica_STATE_READY {

@@ -30,6 +30,7 @@ type fixture struct {
 }
 
 func newFixture(t *testing.T) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	store, err := artefact.Open(t.Context(), "file://"+filepath.Join(dir, "artefacts")+"?create_dir=true")
 	if err != nil {

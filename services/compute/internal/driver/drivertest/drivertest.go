@@ -35,6 +35,7 @@ const patience = 30 * time.Second
 
 // Run runs the suite.
 func Run(t *testing.T, bed Bed) {
+	t.Helper()
 	for _, tt := range []struct {
 		name string
 		run  func(*testing.T, Bed)

@@ -107,7 +107,10 @@ func bed() drivertest.Bed {
 				t.Fatal(err)
 			}
 		},
-		Running: func(t *testing.T, dir string) int { return len(carriers(dir)) },
+		Running: func(t *testing.T, dir string) int {
+			t.Helper()
+			return len(carriers(dir))
+		},
 	}
 }
 
@@ -236,6 +239,37 @@ func TestUnknownProcessOfTheDataFolderIsEnded(t *testing.T) {
 	}
 	second := drivertest.Begin(t, bed(), dir, &drivertest.Artefacts{}, true)
 	if left := carriers(dir); len(left) != 0 || len(second.Driver.Processes()) != 0 {
+		t.Errorf("left: %+v", left)
+	}
+}
+
+func TestNoMomentOfACrashLeavesAnUnknownProcess(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 6 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), superviseDir+"="+dir, superviseGrace+"=1m")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Duration(40*(i+1)*(i+1)) * time.Millisecond) // from before the first start to beyond readiness
+		killed(t, cmd)
+	}
+	s := drivertest.Begin(t, bed(), dir, &drivertest.Artefacts{}, true)
+	listed := len(s.Driver.Processes())
+	leaders := 0
+	for _, c := range carriers(dir) {
+		if c.PID == c.Session {
+			leaders++
+		}
+	}
+	if leaders != listed || listed > 1 {
+		t.Errorf("%d processes, %d listed", leaders, listed)
+	}
+	s.Driver.Stop("a", false)
+	for _, p := range s.Driver.Processes() {
+		s.AwaitPhase(t, p.Replica, replica.Ended)
+	}
+	if left := carriers(dir); len(left) != 0 {
 		t.Errorf("left: %+v", left)
 	}
 }

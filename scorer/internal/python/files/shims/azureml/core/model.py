@@ -8,7 +8,7 @@ class Model:
 
     @staticmethod
     def get_model_path(model_name, version=None, _workspace=None):
-        """The model's folder, or its file when the model is a single file; the highest version when none is given."""
+        """What was registered: the model's file or folder; the highest version when none is given."""
         root = os.environ.get("FAIRLEAD_MODELS_ROOT", "")
         if not root:
             raise FileNotFoundError("model %r can't be found: this deployment has no models" % model_name)
@@ -21,9 +21,8 @@ class Model:
             text = "version %s of model %r is not deployed here; there is: %s"
             raise FileNotFoundError(text % (version, model_name, _list(versions)))
         folder = os.path.join(root, model_name, chosen)
-        files = _entries(folder)
-        only = os.path.join(folder, files[0]) if len(files) == 1 else ""
-        return only if os.path.isfile(only) else folder
+        entries = _entries(folder)
+        return os.path.join(folder, entries[0]) if len(entries) == 1 else folder
 
 
 def _entries(folder):
