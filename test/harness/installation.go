@@ -129,7 +129,10 @@ func Start(tb testing.TB, assembly Assembly, options ...Option) *Installation {
 }
 
 // In is the installation for a subtest, which is to fail by itself.
-func (i *Installation) In(tb testing.TB) *Installation { return &Installation{site: i.site, tb: tb} }
+func (i *Installation) In(tb testing.TB) *Installation {
+	tb.Helper()
+	return &Installation{site: i.site, tb: tb}
+}
 
 // Names are the processes, in the order of their start.
 func (i *Installation) Names() []string {

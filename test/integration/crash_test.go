@@ -8,13 +8,14 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
@@ -226,7 +227,7 @@ func (l *load) addVersion(ctx context.Context, a api) error {
 		Parent: endpointName("shop-b"), VersionId: name, Version: v,
 	})
 	if err != nil {
-		if strings.Contains(err.Error(), "at most") { // the earlier rounds left six: make room
+		if status.Code(err) == codes.FailedPrecondition { // it has six: make room
 			return l.removeVersion(ctx, a)
 		}
 		return err

@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/fairlead/fairlead/platform/bus"
 	"github.com/fairlead/fairlead/platform/lifecycle"
 	"github.com/fairlead/fairlead/platform/rpc"
 	eventsv1 "github.com/fairlead/fairlead/proto/gen/fairlead/events/v1"
+	"github.com/fairlead/fairlead/services/compute"
 )
 
 // AdminTokenFile is the file in the data folder with the administrator's token.
@@ -28,6 +30,20 @@ type LocalConfig struct {
 	Python string
 	// ScorerCommand starts a scorer; its flags follow.
 	ScorerCommand []string
+}
+
+// DescribePython says what entry scripts would run with on this machine: the
+// configured interpreter, or the one that would be chosen.
+func DescribePython(ctx context.Context, configured string) (string, error) {
+	python, err := compute.ChoosePython(ctx, configured)
+	if err != nil {
+		return "", err
+	}
+	text := python.Path + ", Python " + python.Version
+	if len(python.Packages) > 0 {
+		text += ", with " + strings.Join(python.Packages, ", ")
+	}
+	return text, nil
 }
 
 // UpConfig is the whole installation in one process.

@@ -235,7 +235,7 @@ func (e endpointService) ListEndpoints(context.Context, *deployv1.ListEndpointsR
 	for _, ep := range e.s.endpoints {
 		r.Endpoints = append(r.Endpoints, ep)
 	}
-	slices.SortFunc(r.Endpoints, func(a, b *deployv1.Endpoint) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(r.GetEndpoints(), func(a, b *deployv1.Endpoint) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return r, nil
 }
 
@@ -299,7 +299,7 @@ func (e endpointService) DeleteEndpointVersion(_ context.Context, req *deployv1.
 	if len(ep.GetVersions()) == 1 {
 		return nil, apierr.New(apierr.FailedPrecondition, "LAST_VERSION", "%s is the last version; delete the endpoint", id)
 	}
-	ep.Versions = slices.DeleteFunc(ep.Versions, func(v *deployv1.EndpointVersion) bool { return v == find(ep, id) })
+	ep.Versions = slices.DeleteFunc(ep.GetVersions(), func(v *deployv1.EndpointVersion) bool { return v == find(ep, id) })
 	ep.DefaultVersion = ep.GetVersions()[0].GetName()[strings.LastIndexByte(ep.GetVersions()[0].GetName(), '/')+1:]
 	ep.Versions[0].IsDefault = true
 	share(ep)

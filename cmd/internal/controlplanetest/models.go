@@ -49,7 +49,7 @@ func (m modelService) ListModels(context.Context, *deployv1.ListModelsRequest) (
 	for _, versions := range m.s.models {
 		r.Models = append(r.Models, versions[len(versions)-1])
 	}
-	slices.SortFunc(r.Models, func(a, b *deployv1.ModelVersion) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(r.GetModels(), func(a, b *deployv1.ModelVersion) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return r, nil
 }
 

@@ -94,7 +94,7 @@ func (o operationService) ListOperations(context.Context, *longrunningpb.ListOpe
 	for _, op := range o.s.operations {
 		r.Operations = append(r.Operations, op.op)
 	}
-	slices.SortFunc(r.Operations, func(a, b *longrunningpb.Operation) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(r.GetOperations(), func(a, b *longrunningpb.Operation) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return r, nil
 }
 
@@ -137,7 +137,7 @@ func (w workspaceService) ListWorkspaces(context.Context, *authv1.ListWorkspaces
 	for _, one := range w.s.workspaces {
 		r.Workspaces = append(r.Workspaces, one)
 	}
-	slices.SortFunc(r.Workspaces, func(a, b *authv1.Workspace) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(r.GetWorkspaces(), func(a, b *authv1.Workspace) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return r, nil
 }
 
@@ -183,7 +183,7 @@ func (c computeService) ListComputeTargets(context.Context, *computev1.ListCompu
 	for _, t := range c.s.targets {
 		r.ComputeTargets = append(r.ComputeTargets, t)
 	}
-	slices.SortFunc(r.ComputeTargets, func(a, b *computev1.ComputeTarget) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(r.GetComputeTargets(), func(a, b *computev1.ComputeTarget) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return r, nil
 }
 

@@ -2,15 +2,19 @@ package deployment_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 
 	"github.com/fairlead/fairlead/cmd/internal/deployment"
+	"github.com/fairlead/fairlead/cmd/internal/failure"
+	"github.com/fairlead/fairlead/platform/apierr"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
 
@@ -111,6 +115,55 @@ func TestTheScriptIsFound(t *testing.T) {
 				files = append(files, f.GetPath())
 			}
 			if diff := cmp.Diff(test.wantFiles, files); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCheckTellsEverythingAtOnce(t *testing.T) {
+	content := apierr.Violation{Field: "version.source_files[0].sha256", Description: "has not been uploaded"}
+	script := apierr.Violation{Field: "version.entry_script", Description: "must be given"}
+	cpu := apierr.Violation{Field: "version.resources.cpu", Description: "must be greater than 0"}
+	tests := map[string]struct {
+		args   []string
+		server error
+		want   []string // fields
+	}{
+		"nothing":                          {args: []string{"--es", "score.py"}},
+		"contents come later":              {args: []string{"--es", "score.py"}, server: apierr.Invalid(content)},
+		"by the flag, without the content": {args: []string{"--es", "score.py", "--cc", "0"}, server: apierr.Invalid(content, cpu), want: []string{"--cc"}},
+		"what follows is not told":         {args: []string{"--es", "nothere.py"}, server: apierr.Invalid(script, cpu), want: []string{"entryScript", "version.resources.cpu"}},
+		"a conflict besides":               {args: nil, server: apierr.New(apierr.AlreadyExists, "X", "it exists"), want: []string{"--ic", ""}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			tree(t, "score.py")
+			flags := &deployment.Flags{}
+			fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+			flags.BindVersion(fs)
+			if err := fs.Parse(test.args); err != nil {
+				t.Fatal(err)
+			}
+			d, err := deployment.Maker{Endpoints: converter{}, Parent: "workspaces/default"}.Make(t.Context(), flags)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = d.Check(t.Context(), "endpoint e", func(context.Context) (*longrunningpb.Operation, error) {
+				if test.server != nil {
+					return nil, apierr.ToStatus(test.server).Err()
+				}
+				return &longrunningpb.Operation{Done: true}, nil
+			})
+			var fields []string
+			if f, ok := errors.AsType[*failure.Failure](err); ok {
+				for _, v := range f.Violations {
+					fields = append(fields, v.Field)
+				}
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, fields); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -294,24 +294,24 @@ func (d *Draft) addProblem(field string, covers []string, format string, args ..
 }
 
 func (d *Draft) resources() *deployv1.ReplicaResources {
-	if d.Version.Resources == nil {
+	if d.Version.GetResources() == nil {
 		d.Version.Resources = &deployv1.ReplicaResources{}
 	}
-	return d.Version.Resources
+	return d.Version.GetResources()
 }
 
 func (d *Draft) requests() *deployv1.RequestSettings {
-	if d.Version.RequestSettings == nil {
+	if d.Version.GetRequestSettings() == nil {
 		d.Version.RequestSettings = &deployv1.RequestSettings{}
 	}
-	return d.Version.RequestSettings
+	return d.Version.GetRequestSettings()
 }
 
 func (d *Draft) probe() *deployv1.Probe {
-	if d.Version.LivenessProbe == nil {
+	if d.Version.GetLivenessProbe() == nil {
 		d.Version.LivenessProbe = &deployv1.Probe{}
 	}
-	return d.Version.LivenessProbe
+	return d.Version.GetLivenessProbe()
 }
 
 func (d *Draft) keys() *deployv1.InitialKeys {

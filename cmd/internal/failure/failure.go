@@ -52,7 +52,7 @@ func Ended(ctx context.Context, err error) error {
 }
 
 // Failure is what the user sees.
-type Failure struct {
+type Failure struct { //nolint:errname // failure.Error is an exit code
 	Code       Code
 	Message    string
 	Violations []apierr.Violation
@@ -174,7 +174,7 @@ func reachability(message string) string {
 }
 
 func codeOf(k apierr.Kind) Code {
-	switch k {
+	switch k { //nolint:exhaustive // all others are plain errors
 	case apierr.NotFound, apierr.FailedPrecondition, apierr.Conflict:
 		return Precondition
 	case apierr.Unauthenticated, apierr.PermissionDenied:

@@ -61,6 +61,7 @@ type Printer struct {
 // Print prints a document.
 func (p Printer) Print(d Document) error {
 	switch p.Format {
+	case Table:
 	case JSON:
 		content, err := d.json()
 		if err != nil {

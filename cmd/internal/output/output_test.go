@@ -22,7 +22,7 @@ func TestPrintedYAMLSaysWhatTheJSONSays(t *testing.T) {
 			"text": text.Draw(t, "text"), "number": float64(rapid.IntRange(-9, 9).Draw(t, "number")),
 			"list": []any{text.Draw(t, "item"), true, nil}, "empty": []any{}, "map": map[string]any{},
 		}
-		print := func(f output.Format) []byte {
+		printed := func(f output.Format) []byte {
 			var b bytes.Buffer
 			if err := (output.Printer{Out: &b, Format: f}).Print(output.Document{Value: value}); err != nil {
 				t.Fatal(err)
@@ -30,10 +30,10 @@ func TestPrintedYAMLSaysWhatTheJSONSays(t *testing.T) {
 			return b.Bytes()
 		}
 		var fromJSON, fromYAML map[string]any
-		if err := json.Unmarshal(print(output.JSON), &fromJSON); err != nil {
+		if err := json.Unmarshal(printed(output.JSON), &fromJSON); err != nil {
 			t.Fatal(err)
 		}
-		if err := yaml.Unmarshal(print(output.YAML), &fromYAML); err != nil {
+		if err := yaml.Unmarshal(printed(output.YAML), &fromYAML); err != nil {
 			t.Fatal(err)
 		}
 		fromYAML["number"] = float64(fromYAML["number"].(int))

@@ -57,6 +57,26 @@ func Scan(path string) ([]File, error) {
 	return files, nil
 }
 
+// ScanModel is Scan for a model: the files of a folder keep the folder's name,
+// because entry scripts look for it below AZUREML_MODEL_DIR.
+func ScanModel(path string) ([]File, error) {
+	files, err := Scan(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return files, err
+	}
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	for i := range files {
+		files[i].Path = filepath.ToSlash(filepath.Join(filepath.Base(whole), files[i].Path))
+	}
+	return files, nil
+}
+
 func scanFolder(root string) ([]File, error) {
 	var files []File
 	// A folder that is given by a link is walked by its target.

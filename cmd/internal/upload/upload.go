@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,11 +144,8 @@ func (u *Uploader) send(ctx context.Context, content io.ReaderAt, up *deployv1.U
 // resumable says whether to ask for the state of the upload and go on: the
 // server was away, or has other bytes than was thought.
 func resumable(err error) bool {
-	switch status.Code(err) {
-	case codes.Unavailable, codes.OutOfRange, codes.Aborted, codes.ResourceExhausted:
-		return true
-	}
-	return false
+	return slices.Contains(
+		[]codes.Code{codes.Unavailable, codes.OutOfRange, codes.Aborted, codes.ResourceExhausted}, status.Code(err))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -227,6 +227,7 @@ func settle(ctx context.Context, s *session.Session, t target) (*deployv1.Endpoi
 		case deployv1.State_STATE_FAILED:
 			display.End(false)
 			return e, nil
+		default: // on its way, or it may yet become healthy
 		}
 		select {
 		case <-ctx.Done():

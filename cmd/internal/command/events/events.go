@@ -38,7 +38,8 @@ func tail(s *session.Session) *cobra.Command {
 		Short: "Show events as they happen",
 		Long: `Shows the events of the workspace as they happen, oldest first; -w - shows those
 of all workspaces. With -o json each line is one event, as CloudEvents 1.0 JSON.
-When the server goes away the command waits for it and misses nothing.`,
+When the server goes away the command waits for it and goes on after the last
+event that it showed.`,
 		Example: "  fairlead events tail\n" +
 			"  fairlead events tail --from-start --no-follow -o json\n" +
 			"  fairlead events tail --type-prefix fairlead.deploy.endpoint.",

@@ -63,7 +63,7 @@ func (r *registration) run(ctx context.Context, s *session.Session, cmd *cobra.C
 	if err != nil {
 		return err
 	}
-	files, err := upload.Scan(r.path)
+	files, err := upload.ScanModel(r.path)
 	if err != nil {
 		return failure.New(failure.Error, "the model cannot be read: %v", err)
 	}

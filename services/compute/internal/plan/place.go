@@ -9,6 +9,7 @@ import (
 
 // place finds nodes for pending replicas and starts them there.
 func (p *planner) place() {
+	p.out.View.NoRoom, p.out.View.NeverFits = "", false
 	for _, r := range slices.Clone(p.out.Replicas) {
 		if r.State != replica.Pending || p.settle(r) {
 			continue
@@ -27,6 +28,7 @@ func (p *planner) place() {
 			r.Cause = replica.Cause{Reason: "WaitingForRoom", Message: "waits for its turn: there is no room for old and new replicas together"}
 		case p.isCurrent(r):
 			p.out.View.NoRoom = refusal
+			p.out.View.NeverFits = placement.FitsEmpty(p.out.Nodes, p.ask(r)) != ""
 		}
 		p.set(r)
 	}

@@ -100,8 +100,12 @@ func Decide(in Input) Decision {
 	p.dropUseless()
 	p.shrinkCurrent()
 	p.shrinkOld()
-	p.grow()
-	p.place()
+	// What was ended for one replica may let another start at once.
+	for before := -1; before != p.starts(); {
+		before = p.starts()
+		p.grow()
+		p.place()
+	}
 	p.restart()
 	return p.finish()
 }
@@ -162,7 +166,9 @@ func (p *planner) oldWanted() int {
 	if p.failed {
 		return p.oldCount()
 	}
-	return min(max(p.wanted-ready(p.currents()), 0), p.oldCount())
+	// What serves may be more than the stable revision wants: replicas of the
+	// newest on a node that is going count as old.
+	return min(max(p.wanted-ready(p.currents()), 0), max(p.oldCount(), ready(p.olds())))
 }
 
 // shrinkCurrent ends replicas above the wanted count, those that serve least first.
@@ -248,6 +254,16 @@ func (p *planner) restart() {
 			p.out.Actions = append(p.out.Actions, Action{Verb: Start, Replica: r, Revision: revision})
 		}
 	}
+}
+
+func (p *planner) starts() int {
+	n := 0
+	for _, a := range p.out.Actions {
+		if a.Verb == Start {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *planner) endAll(reason string) {

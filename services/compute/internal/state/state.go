@@ -112,7 +112,7 @@ func (s *State) Target(ctx context.Context, workspace, id string) (Versioned[tar
 		return got, apierr.New(apierr.NotFound, "COMPUTE_TARGET_NOT_FOUND",
 			"there is no compute target %s", target.Name(workspace, id)).With("compute_target", target.Name(workspace, id))
 	}
-	return got, outcome(err)
+	return got, err
 }
 
 func (s *State) local(workspace string) target.Target {
@@ -123,7 +123,7 @@ func (s *State) local(workspace string) target.Target {
 func (s *State) Targets(ctx context.Context, workspace string) ([]target.Target, error) {
 	entries, _, err := s.store.List(ctx, resourcename.Format(targetsPrefix, workspace))
 	if err != nil {
-		return nil, outcome(err)
+		return nil, err
 	}
 	var out []target.Target
 	local := s.local(workspace)
@@ -166,7 +166,7 @@ func (s *State) Cluster(ctx context.Context, id string) (Versioned[target.Cluste
 			Field: "cluster_id", Description: fmt.Sprintf("%q is no cluster that can be attached: give the cluster_id of a target that was detached", id),
 		})
 	}
-	return got, outcome(err)
+	return got, err
 }
 
 // Workload reads a workload.
@@ -176,14 +176,14 @@ func (s *State) Workload(ctx context.Context, workspace, targetID, id string) (V
 		name := workload.Name(workspace, targetID, id)
 		return got, apierr.New(apierr.NotFound, "WORKLOAD_NOT_FOUND", "there is no workload %s", name).With("workload", name)
 	}
-	return got, outcome(err)
+	return got, err
 }
 
 // Workloads lists the workloads of a target by id.
 func (s *State) Workloads(ctx context.Context, workspace, targetID string) ([]workload.Workload, error) {
 	entries, _, err := s.store.List(ctx, resourcename.Format(workloadsPrefix, workspace, targetID))
 	if err != nil {
-		return nil, outcome(err)
+		return nil, err
 	}
 	out := make([]workload.Workload, 0, len(entries))
 	for _, e := range entries {
@@ -211,7 +211,7 @@ func (s *State) Turnstile(ctx context.Context, workspace, targetID string) (stor
 	key := resourcename.Format(turnstilesPrefix, workspace, targetID)
 	e, err := s.store.Get(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return store.Guard{}, outcome(err)
+		return store.Guard{}, err
 	}
 	return store.Guard{Key: key, Revision: e.Revision}, nil
 }
@@ -239,7 +239,7 @@ func (s *State) Commit(ctx context.Context, now time.Time, facts []fact.Fact, b 
 	}
 	revision, err := s.store.Apply(ctx, b)
 	if err != nil {
-		return outcome(err)
+		return err
 	}
 	return errors.Join(s.targets.WaitFor(ctx, revision), s.workloads.WaitFor(ctx, revision))
 }
@@ -276,12 +276,4 @@ func plain(details map[string]any) map[string]any {
 		}
 	}
 	return out
-}
-
-// outcome gives callers an error they can act on; conflicts stay as they are.
-func outcome(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
-		return apierr.New(apierr.Unavailable, "STORE_UNAVAILABLE", "the store does not answer; try again").Because(err)
-	}
-	return err
 }

@@ -14,6 +14,8 @@ type View struct {
 	Replicas []replica.Replica
 	// NoRoom says why a wanted replica has no node; empty when each has one or soon will.
 	NoRoom string
+	// NeverFits says that it would fit on no node even if all were empty.
+	NeverFits bool
 	// Failure says that the newest revision cannot start.
 	Failure *replica.Cause
 }
@@ -51,6 +53,10 @@ func Observe(w Workload, v View, now time.Time) (Workload, []fact.Fact) {
 	return w, append(facts, f)
 }
 
+// NeverFits is the reason of a workload that waits for room that its target
+// cannot give.
+const NeverFits = "NeverFits"
+
 func judge(w Workload, v View, ready int) (State, replica.Cause) {
 	wanted := w.Spec.Replicas
 	switch {
@@ -62,6 +68,8 @@ func judge(w Workload, v View, ready int) (State, replica.Cause) {
 		return Failed, cause
 	case ready >= wanted:
 		return Healthy, replica.Cause{Reason: "Ready", Message: fmt.Sprintf("%d of %d replicas are ready", ready, wanted)}
+	case v.NoRoom != "" && v.NeverFits:
+		return Unschedulable, replica.Cause{Reason: NeverFits, Message: v.NoRoom + "; it would not fit on an empty node either"}
 	case v.NoRoom != "":
 		return Unschedulable, replica.Cause{Reason: "NoRoom", Message: v.NoRoom}
 	}

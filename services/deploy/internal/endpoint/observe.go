@@ -77,6 +77,10 @@ func (c *Change) observeVersion(i int, next Status, now time.Time) bool {
 	return true
 }
 
+// neverFits is compute's reason for a version that waits for room that its
+// target cannot give.
+const neverFits = "NeverFits"
+
 // endPending ends the operation that waits for the version at index i when the
 // version has come to rest or has taken too long.
 func (c *Change) endPending(i int, limits Limits, now time.Time) bool {
@@ -89,6 +93,8 @@ func (c *Change) endPending(i int, limits Limits, now time.Time) bool {
 	case s.State == Healthy && s.AppliedRevision == v.Revision:
 	case s.State == Failed:
 		end.Err = apierr.New(apierr.FailedPrecondition, "VERSION_FAILED", "%s", withLog("version "+v.ID+" failed: "+s.Message, s.LogLines))
+	case s.State == Unschedulable && s.Reason == neverFits:
+		end.Err = apierr.New(apierr.FailedPrecondition, "UNSCHEDULABLE", "version %s fits on no node of its compute target: %s", v.ID, s.Message)
 	case s.State == Unschedulable && now.Sub(s.Since) >= limits.Unschedulable:
 		end.Err = apierr.New(apierr.DeadlineExceeded, "UNSCHEDULABLE", "version %s found no room on its compute target for %s: %s", v.ID, limits.Unschedulable, s.Message)
 	case now.Sub(v.Pending.Start) >= limits.Deploy:

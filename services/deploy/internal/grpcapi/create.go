@@ -21,9 +21,11 @@ import (
 const (
 	// reservationTTL is how long a name stays reserved when the process dies
 	// between the reservation and the endpoint.
-	reservationTTL = time.Minute
+	reservationTTL = 6 * time.Second
 	// keysTimeout keeps the making of keys well within the reservation.
-	keysTimeout      = 15 * time.Second
+	keysTimeout = 4 * time.Second
+	// reservedAgain is how often a name that another request holds is looked at.
+	reservedAgain    = 200 * time.Millisecond
 	defaultVersionID = "v1"
 	defaultTarget    = "local"
 )
@@ -84,16 +86,7 @@ func (s *Endpoints) createWithKeys(ctx context.Context, c state.Commit, keys *de
 	if owner == "" {
 		owner = e.UID
 	}
-	reservation, err := s.deps.State.Reserve(ctx, e.Workspace, e.ID, owner, reservationTTL)
-	if held, ok := errors.AsType[*state.ReservedError](err); ok {
-		if err := s.nameIsFree(ctx, e.Workspace, e.ID); err != nil {
-			return err
-		}
-		if held.Same {
-			return apierr.New(apierr.Conflict, "REQUEST_RUNNING", "the same request is being worked on; send it again to get its operation")
-		}
-		return apierr.New(apierr.AlreadyExists, "ENDPOINT_ALREADY_EXISTS", "an endpoint %s is being created by another request in workspace %s", e.ID, e.Workspace)
-	}
+	reservation, err := s.reserve(ctx, e, owner)
 	if err != nil {
 		return err
 	}
@@ -111,6 +104,33 @@ func (s *Endpoints) createWithKeys(ctx context.Context, c state.Commit, keys *de
 		s.deps.State.Release(clean, reservation)
 	}
 	return err
+}
+
+// reserve reserves the name of a new endpoint. When another request holds it, it
+// waits until that has made the endpoint, or has given the name up, or has died.
+func (s *Endpoints) reserve(ctx context.Context, e endpoint.Endpoint, owner string) (state.Reservation, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*reservationTTL)
+	defer cancel()
+	for {
+		reservation, err := s.deps.State.Reserve(ctx, e.Workspace, e.ID, owner, reservationTTL)
+		held, ok := errors.AsType[*state.ReservedError](err)
+		if !ok {
+			return reservation, err
+		}
+		if err := s.nameIsFree(ctx, e.Workspace, e.ID); err != nil {
+			return reservation, err
+		}
+		if held.Same {
+			return reservation, apierr.New(apierr.Conflict, "REQUEST_RUNNING", "the same request is being worked on; send it again to get its operation")
+		}
+		timer := time.NewTimer(reservedAgain)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return reservation, apierr.New(apierr.Conflict, "NAME_RESERVED", "an endpoint %s is being created by another request in workspace %s; try again", e.ID, e.Workspace)
+		}
+	}
 }
 
 func (s *Endpoints) ensureKeys(ctx context.Context, e endpoint.Endpoint, keys *deployv1.InitialKeys) error {

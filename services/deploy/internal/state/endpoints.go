@@ -75,7 +75,7 @@ func (s *State) Apply(ctx context.Context, c Commit) error {
 	}
 	revision, err := s.deps.Store.Apply(ctx, store.Batch{ID: events.NewID(), Ops: ops, Guards: c.Guards, Events: log})
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	return s.endpoints.WaitFor(ctx, revision)
 }
@@ -147,11 +147,11 @@ func (s *State) Reserve(ctx context.Context, workspace, id, owner string, ttl ti
 		return Reservation{key: key, revision: r}, nil
 	}
 	if !IsConflict(err) {
-		return Reservation{}, unavailable(err)
+		return Reservation{}, err
 	}
 	held, getErr := s.deps.Store.Get(ctx, key)
 	if getErr != nil && !errors.Is(getErr, store.ErrNotFound) {
-		return Reservation{}, unavailable(getErr)
+		return Reservation{}, getErr
 	}
 	return Reservation{}, &ReservedError{Same: getErr == nil && string(held.Value) == owner}
 }
@@ -180,7 +180,7 @@ func (s *State) ModelUse(ctx context.Context, workspace string) (ModelUse, error
 	key := resourcename.Format(modelUsePrefix, workspace)
 	entry, err := s.deps.Store.Get(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return ModelUse{}, unavailable(err)
+		return ModelUse{}, err
 	}
 	return ModelUse{key: key, revision: entry.Revision}, nil
 }
@@ -193,7 +193,7 @@ func (u ModelUse) Take() store.Op { return write(u.key, []byte("{}"), u.revision
 func (s *State) UsedBy(ctx context.Context, v model.Version) (string, error) {
 	entries, _, err := s.deps.Store.List(ctx, resourcename.Format(endpointPrefix, v.Workspace))
 	if err != nil {
-		return "", unavailable(err)
+		return "", err
 	}
 	for _, entry := range entries {
 		e, err := decode[endpoint.Endpoint](entry)

@@ -124,7 +124,7 @@ func (s *State) ApplyModel(ctx context.Context, c ModelCommit) error {
 	}
 	revision, err := s.deps.Store.Apply(ctx, store.Batch{ID: events.NewID(), Ops: ops, Events: []events.Event{event}})
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if err := s.models.WaitFor(ctx, revision); err != nil {
 		return err

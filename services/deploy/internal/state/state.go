@@ -144,21 +144,13 @@ func get[T any](ctx context.Context, r store.Reader, key string, missing func() 
 		return none, 0, missing()
 	}
 	if err != nil {
-		return none, 0, unavailable(err)
+		return none, 0, err
 	}
 	value, err := decode[T](entry)
 	if err != nil {
 		return none, 0, err
 	}
 	return value, entry.Revision, nil
-}
-
-// unavailable gives the store's own trouble its place in the vocabulary of errors.
-func unavailable(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
-		return apierr.New(apierr.Unavailable, "STORE_UNAVAILABLE", "the state store does not answer; try again").Because(err)
-	}
-	return err
 }
 
 // write gives the op that creates or replaces a value.
