@@ -15,7 +15,7 @@ import (
 func Of(parts ...any) string {
 	h := sha256.New()
 	for _, p := range parts {
-		fmt.Fprintf(h, "%v\x00", p)
+		_, _ = fmt.Fprintf(h, "%v\x00", p) // a hash takes everything
 	}
 	return `"` + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12]) + `"`
 }

@@ -89,8 +89,8 @@ func (s *Server) Proto(ctx context.Context, o Operation) (*longrunningpb.Operati
 	if !o.Done {
 		return out, nil
 	}
-	if o.Error != nil {
-		out.Result = &longrunningpb.Operation_Error{Error: apierr.ToStatus(o.Error).Proto()}
+	if failed := o.Error; failed != nil {
+		out.Result = &longrunningpb.Operation_Error{Error: apierr.ToStatus(failed).Proto()}
 		return out, nil
 	}
 	response, err := s.resolve(ctx, o)

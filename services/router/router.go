@@ -188,6 +188,8 @@ func (s *Service) serve(ctx context.Context) error {
 		s.logger.Warn("requests were cut off because they did not end within the drain timeout", "drain_timeout", s.config.DrainTimeout)
 		_ = server.Close() // only says what could not be closed in order
 	}
-	<-failed // Serve returns as soon as Shutdown begins
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (p *Plane) Start() {
 	deployv1.RegisterRouteServiceServer(p.server, p)
 	computev1.RegisterWorkloadServiceServer(p.server, p)
 	authv1.RegisterEndpointKeyServiceServer(p.server, p)
-	go p.server.Serve(p.listener) //nolint:errcheck // ends with Stop
+	go p.server.Serve(p.listener) // ends with Stop
 }
 
 // Stop breaks all watches and refuses new ones.

@@ -90,6 +90,7 @@ func replicasOf(w *computev1.Workload) []routetable.Replica {
 			replica.State = balancing.Ready
 		case computev1.Replica_STATE_DRAINING:
 			replica.State = balancing.Draining
+		default: // nothing can be sent to it
 		}
 		replicas = append(replicas, replica)
 	}

@@ -92,7 +92,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.ids, tooLong = requestid.From(r.Header)
 	x.ids.Answer(w.Header())
 	trace(r.Header, w.Header())
-	refused := h.serve(x, tooLong)
+	refused := h.serve(x, tooLong) //nolint:contextcheck // the exchange carries the request and its context
 	if refused != nil {
 		x.refuse(refused)
 	}
@@ -241,7 +241,7 @@ func (h *Handler) recoverFrom(x *exchange) {
 		return
 	}
 	if fault == http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
-		panic(fault)
+		panic(fault) //nolint:forbidigo // passed on to net/http, whose it is
 	}
 	h.logger.Error("request failed by a fault of the router", "request_id", x.ids.MSRequest, "fault", fault)
 	x.refuse(refuseFault())

@@ -56,7 +56,7 @@ func (x *exchange) refuse(f *refusal) {
 	})
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(f.status)
-	x.w.Write(body) //nolint:errcheck // the caller left
+	x.w.Write(body)
 }
 
 // explain says what is answered for an error after the version was chosen. When
@@ -69,7 +69,7 @@ func (h *Handler) explain(x *exchange, version *routetable.Version, err error) *
 		h.logger.Warn("answer was cut off", "endpoint", name, "version", version.Name, "request_id", x.ids.MSRequest, "error", err)
 		// What net/http has for this: the connection ends, so that the caller sees
 		// that the answer is not whole.
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to end a connection
 	case errors.Is(err, proxy.ErrTooLarge):
 		return &refusal{
 			status: http.StatusRequestEntityTooLarge, code: "RequestTooLarge", closes: true,
@@ -88,7 +88,7 @@ func (h *Handler) explain(x *exchange, version *routetable.Version, err error) *
 			message: fmt.Sprintf("The request took longer than the scoring timeout of %v, waiting included. Raise the timeout of version %s or make its script faster.", version.ScoringTimeout, version.Name),
 		}
 	case x.r.Context().Err() != nil:
-		panic(http.ErrAbortHandler) // the caller left: nobody reads an answer
+		panic(http.ErrAbortHandler) //nolint:forbidigo // the caller left: nobody reads an answer
 	case errors.Is(err, proxy.ErrBody):
 		return &refusal{
 			status: http.StatusBadRequest, code: "BadRequest", closes: true,
