@@ -206,8 +206,8 @@ type CreateEndpointRequest struct {
 	Version *EndpointVersion `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	// Keys brought by the user; left out, random ones are made.
 	Keys *InitialKeys `protobuf:"bytes,6,opt,name=keys,proto3" json:"keys,omitempty"`
-	// Check everything, change nothing. The operation is done and its response is
-	// the endpoint as it would be.
+	// Check everything but that the source files' contents are there, change
+	// nothing. The operation is done and its response is the endpoint as it would be.
 	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// A UUID; the same request sent again has the same effect as once, for an hour.
 	RequestId     string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`

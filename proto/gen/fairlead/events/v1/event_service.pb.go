@@ -183,7 +183,8 @@ type CloudEvent struct {
 	Time *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
 	// The media type of data: application/json.
 	DataContentType string `protobuf:"bytes,7,opt,name=data_content_type,json=dataContentType,proto3" json:"data_content_type,omitempty"`
-	// Counts the events of one resource from 1, without gaps.
+	// Counts the events of one aggregate from 1, without gaps: of an endpoint with
+	// its versions, a model with its versions, a workload with its replicas.
 	Sequence string `protobuf:"bytes,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// What happened; see ResourceEventData.
 	Data          *structpb.Struct `protobuf:"bytes,9,opt,name=data,proto3" json:"data,omitempty"`
