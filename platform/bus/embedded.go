@@ -79,6 +79,9 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkFree(ctx, cfg.Listen); err != nil {
+		return nil, err
+	}
 	lock, err := lockDir(cfg.StoreDir)
 	if err != nil {
 		return nil, err
@@ -98,6 +101,20 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Embedded, error) {
 		e.addr = tcp.String()
 	}
 	return e, nil
+}
+
+// checkFree says plainly that an address cannot be listened on; the server would
+// only log it and never become ready.
+func checkFree(ctx context.Context, address string) error {
+	if address == "" {
+		return nil
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("bus: NATS cannot listen: %w", err)
+	}
+	return l.Close()
 }
 
 func serverOptions(cfg Config, deps Deps, g *gate) (*server.Options, error) {

@@ -98,5 +98,8 @@ func (s *Server) Run(ctx context.Context) error {
 		s.Stop()
 		<-stopped
 	}
-	return <-failed // nil after a stop
+	if err := <-failed; !errors.Is(err, grpc.ErrServerStopped) { // stopped before it began
+		return err
+	}
+	return nil
 }

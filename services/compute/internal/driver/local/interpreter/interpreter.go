@@ -60,8 +60,12 @@ func Choose(ctx context.Context, configured, path string) (Interpreter, error) {
 			best = found
 		}
 	}
+	// An interrupted search has perhaps not seen the best.
+	if err := ctx.Err(); err != nil {
+		return Interpreter{}, err
+	}
 	if best.Path == "" {
-		return Interpreter{}, errors.Join(ErrNone, ctx.Err())
+		return Interpreter{}, ErrNone
 	}
 	return best, nil
 }
