@@ -13,6 +13,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge
 
 out = pathlib.Path(sys.argv[1])
+out.mkdir(parents=True, exist_ok=True)
 data, progression = load_diabetes(return_X_y=True)
 patients = data[:5]
 (out / "request.json").write_text(json.dumps({"data": patients.tolist()}))

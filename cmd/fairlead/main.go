@@ -35,7 +35,7 @@ const scorerCommand = "scorer"
 func runScorer(ctx context.Context, args []string) int {
 	cfg, err := scorer.ParseFlags(args, os.Getenv, os.Stderr)
 	if err == nil {
-		err = scorer.Run(ctx, cfg, scorer.Deps{})
+		err = scorer.Run(ctx, cfg, scorer.Deps{Version: version})
 	}
 	return scorer.ExitCode(err)
 }

@@ -28,23 +28,26 @@ func (j *journal) add(line string) {
 	j.lines = append(j.lines, line)
 }
 
+// part is ready as soon as it runs, unless it is slow.
 type part struct {
 	name    string
 	journal *journal
 	ready   chan struct{}
+	slow    bool
 	fail    chan error
 }
 
 func newPart(name string, j *journal) *part {
-	p := &part{name: name, journal: j, ready: make(chan struct{}), fail: make(chan error, 1)}
-	close(p.ready)
-	return p
+	return &part{name: name, journal: j, ready: make(chan struct{}), fail: make(chan error, 1)}
 }
 
 func (p *part) Ready() <-chan struct{} { return p.ready }
 
 func (p *part) Run(ctx context.Context) error {
 	p.journal.add("start " + p.name)
+	if !p.slow {
+		close(p.ready)
+	}
 	defer p.journal.add("stop " + p.name)
 	select {
 	case <-ctx.Done():
@@ -66,7 +69,7 @@ func TestStartsInOrderAndStopsInReverse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &journal{}
 		a, b, c := newPart("a", j), newPart("b", j), newPart("c", j)
-		b.ready = make(chan struct{})
+		b.slow = true
 		g := lifecycle.NewGroup(members(a, b, c)...)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -114,7 +117,7 @@ func TestNeverReadyMemberDoesNotHoldTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &journal{}
 		a := newPart("a", j)
-		a.ready = make(chan struct{})
+		a.slow = true
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		g := lifecycle.NewGroup(members(a)...)

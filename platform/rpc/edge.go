@@ -17,9 +17,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 )
@@ -260,8 +262,16 @@ func (e *edge) finish(method, id string, err *error) {
 	if st.Code() == codes.Internal || st.Code() == codes.Unknown {
 		e.log.Error("a call failed", "method", method, "request", id, "error", *err)
 	}
-	if with, detailErr := st.WithDetails(&errdetails.RequestInfo{RequestId: id}); detailErr == nil {
-		st = with
+	*err = withRequestID(st, id).Err()
+}
+
+// withRequestID puts the request's id in place of that of an inner call.
+func withRequestID(st *status.Status, id string) *status.Status {
+	own, err := anypb.New(&errdetails.RequestInfo{RequestId: id})
+	if err != nil {
+		return st
 	}
-	*err = st.Err()
+	p := st.Proto()
+	p.Details = append(slices.DeleteFunc(p.Details, func(d *anypb.Any) bool { return d.GetTypeUrl() == own.GetTypeUrl() }), own)
+	return status.FromProto(p)
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -125,7 +126,7 @@ func openSealer(ctx context.Context, cfg Config, log *slog.Logger) (*sealing.Sea
 // Register puts the service's gRPC services on a server.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	authv1.RegisterAccessServiceServer(r, grpcapi.NewAccessServer(s.checker))
-	authv1.RegisterWorkspaceServiceServer(r, grpcapi.NewWorkspaceServer(s.workspaces, events.NewID, s.now))
+	authv1.RegisterWorkspaceServiceServer(r, grpcapi.NewWorkspaceServer(s.workspaces, newUID, s.now))
 	authv1.RegisterEndpointKeyServiceServer(r, grpcapi.NewEndpointKeyServer(s.keys, s.sealer, s.now))
 }
 
@@ -166,7 +167,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	if err != nil || current.Exists() {
 		return err
 	}
-	w, f, err := workspace.New(workspace.DefaultID, events.NewID(), workspace.Attributes{}, s.now())
+	w, f, err := workspace.New(workspace.DefaultID, newUID(), workspace.Attributes{}, s.now())
 	if err != nil {
 		return err
 	}
@@ -187,3 +188,6 @@ func (k known) Exists(ctx context.Context, id string) (bool, error) {
 	w, err := k.workspaces.Get(ctx, id)
 	return w.Exists(), err
 }
+
+// newUID makes the identity of a resource.
+func newUID() string { return strings.ToLower(events.NewID()) }

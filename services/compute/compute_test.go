@@ -243,7 +243,7 @@ func TestReplicaIsRestartedAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	down := b.awaitState("w", computev1.Workload_STATE_UNHEALTHY)
-	if msg := down.GetReady().GetMessage(); !strings.Contains(msg, "0 of 1 replicas are ready; the process was killed by signal 9") {
+	if msg := down.GetReady().GetMessage(); !strings.Contains(msg, "0 of 1 replica is ready; the process was killed by signal 9") {
 		t.Errorf("message %q", msg)
 	}
 	again := ready(b.awaitState("w", computev1.Workload_STATE_HEALTHY))[0]

@@ -76,7 +76,6 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) error {
 		log: deps.Logger, version: deps.Version, dataDir: cfg.DataDir,
 		network: func(string) (rpc.Network, error) { return network, nil },
 	}
-	defer s.close()
 	check, err := s.access(natsService)
 	if err != nil {
 		return err
@@ -84,9 +83,11 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) error {
 	server, err := bus.Start(ctx, bus.Config{StoreDir: s.path("nats"), Listen: cfg.NATSListen},
 		bus.Deps{Logger: deps.Logger.With("service", natsService), Authenticate: eventConsumer(check)})
 	if err != nil {
+		s.close()
 		return err
 	}
 	defer server.Close()
+	defer s.close() // before the server
 	s.nats = func(service string) (bus.Target, error) { return bus.Target{Name: service, Embedded: server}, nil }
 	s.addresses.nats = server.Addr
 	built, err := s.buildAll(ctx, cfg)

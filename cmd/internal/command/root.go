@@ -55,9 +55,7 @@ func Root(deps session.Deps) *cobra.Command {
 	root.SetErr(deps.Streams.Err)
 	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.SetGlobalNormalizationFunc(longNames)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return session.Usagef(cmd, "%v", err)
-	})
+	root.SetFlagErrorFunc(session.FlagError)
 	s.CompleteFlag(root, "workspace", workspace.Names)
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(output.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return root

@@ -40,7 +40,7 @@ type Flags struct {
 func (f *Flags) BindVersion(fs *pflag.FlagSet) {
 	f.set = fs
 	fs.StringArrayVarP(&f.Models, "model", "m", nil, "model, as name:version or name (its newest); repeat for more")
-	fs.StringArrayVarP(&f.ModelFiles, "model-metadata-file", "f", nil, "file that `model register -t` wrote; repeat for more")
+	fs.StringArrayVarP(&f.ModelFiles, "model-metadata-file", "f", nil, "`FILE` that \"model register -t\" wrote; repeat for more")
 	fs.StringVar(&f.InferenceConfig, "ic", "", "inference configuration `FILE`, JSON or YAML (--inference-config-file)")
 	fs.StringVar(&f.DeploymentConfig, "dc", "", "deployment configuration `FILE`, JSON or YAML (--deploy-config-file)")
 	fs.StringVar(&f.EntryScript, "es", "", "script with init() and run() (--entry-script)")

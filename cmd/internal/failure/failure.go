@@ -108,7 +108,7 @@ func From(err error, conn Connection) *Failure {
 
 func fromStatus(err error, conn Connection) *Failure {
 	e := apierr.FromStatus(err)
-	f := &Failure{Code: codeOf(e.Kind), Message: e.Message, Violations: e.Violations, Err: err}
+	f := &Failure{Code: codeOf(e.Kind), Message: e.Message, Violations: asGiven(err, e.Violations), Err: err}
 	if call, ok := errors.AsType[*client.CallError](err); ok {
 		f.RequestID = call.RequestID
 	}
@@ -128,7 +128,7 @@ func fromStatus(err error, conn Connection) *Failure {
 			"give another token:  FAIRLEAD_TOKEN or --token-file FILE",
 			"see what is used:    fairlead config show",
 		}
-	case e.Kind == apierr.NotFound:
+	case e.Kind == apierr.NotFound && e.Reason != "VERSION_NOT_FOUND": // that one names the versions that there are
 		f.Next = whatThereIs(err)
 	case e.Kind == apierr.DeadlineExceeded && f.RequestID == "" && strings.Contains(e.Message, "context deadline"):
 		f.Message = fmt.Sprintf("the server at %s did not answer in time", conn.Server)
@@ -169,6 +169,9 @@ func reachability(message string) string {
 			}
 			return known
 		}
+	}
+	if strings.Contains(message, "server preface") || strings.Contains(message, "first record does not look like a TLS handshake") {
+		return "what answers there is no control plane (fairlead up puts it on port 8081)"
 	}
 	return message
 }

@@ -44,6 +44,18 @@ func TestFrom(t *testing.T) {
 			called(endpoints+"Create", apierr.Invalid(apierr.Violation{Field: "a.b", Description: "must be 1"}, apierr.Violation{Field: "c", Description: "is bad\x1b[2J"})), failure.Error,
 			"error: the request is not valid\n  a.b: must be 1\n  c: is bad\uFFFD[2J\nrequest id: r1\n",
 		},
+		"every violation, in flags": {
+			failure.InFlags(called(endpoints+"Create", apierr.Invalid(apierr.Violation{Field: "a.b", Description: "must be 1"}, apierr.Violation{Field: "c", Description: "is bad"})), map[string]string{"a.b": "-b"}), failure.Error,
+			"error: the request is not valid\n  -b: must be 1\n  c: is bad\nrequest id: r1\n",
+		},
+		"no such version": {
+			called(endpoints+"Get", apierr.New(apierr.NotFound, "VERSION_NOT_FOUND", "endpoint e has no version x; it has y")), failure.Precondition,
+			"error: endpoint e has no version x; it has y\nrequest id: r1\n",
+		},
+		"not a control plane": {
+			status.Error(codes.Unavailable, `connection error: desc = "error reading server preface: http2: frame too large"`), failure.Error,
+			"error: no Fairlead server answers at http://s:1: what answers there is no control plane (fairlead up puts it on port 8081)\nnext: start one on this machine:  fairlead up\n      or say where it is:         --server URL or FAIRLEAD_SERVER\n      find out more:              fairlead doctor\n",
+		},
 		"several lines": {called(endpoints+"Get", apierr.New(apierr.Internal, "X", "it failed:\nTraceback\r\n  line")), failure.Error, "error: it failed:\n  | Traceback\n  |   line\nrequest id: r1\n"},
 		"no server": {
 			status.Error(codes.Unavailable, `connection error: desc = "transport: dial tcp 1.2.3.4:5: connect: connection refused"`), failure.Error,

@@ -1,10 +1,12 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fairlead/fairlead/cmd/internal/failure"
 )
@@ -40,6 +42,30 @@ func UnknownCommand(cmd *cobra.Command, word string) error {
 		f = f.ThenTry(cmd.CommandPath() + " --help")
 	}
 	return f
+}
+
+// FlagError says what is wrong with a flag. After a word that is no command, flags
+// are unknown only because the word is.
+func FlagError(cmd *cobra.Command, err error) error {
+	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+		return UnknownCommand(cmd, words[0])
+	}
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return Usagef(cmd, "%v", err)
+	}
+	flag, want := invalid.GetFlag(), invalid.Unwrap().Error()
+	switch flag.Value.Type() {
+	case "float64":
+		want = "must be a number"
+	case "int", "int32", "int64":
+		want = "must be a whole number"
+	case "bool":
+		want = "must be true or false"
+	case "duration":
+		want = "must be a duration such as 90s"
+	}
+	return Usagef(cmd, "%s %s: %s", flagWord(cmd, flag.Name), invalid.GetValue(), want)
 }
 
 // One gives the value of a flag that names something, or of the one argument.

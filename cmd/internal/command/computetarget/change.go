@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/fairlead/fairlead/cmd/internal/client"
+	"github.com/fairlead/fairlead/cmd/internal/failure"
 	"github.com/fairlead/fairlead/cmd/internal/session"
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 )
@@ -31,6 +32,15 @@ func readPurpose(cmd *cobra.Command, word string) (computev1.ComputeTarget_Purpo
 	return 0, session.Usagef(cmd, "--cluster-purpose %s: must be FastProd or DevTest", word)
 }
 
+// inFlags names what is wrong with a target by the flags that gave it.
+func inFlags(err error) error {
+	return failure.InFlags(err, map[string]string{
+		"compute_target_id": "-n", "compute_target.node_count": "-a", "compute_target.node_size": "-s",
+		"compute_target.purpose": "--cluster-purpose", "compute_target.description": "-d", "compute_target.tags": "--tag",
+		"purpose": "--cluster-purpose", "cluster_id": "-i", "description": "-d", "tags": "--tag",
+	})
+}
+
 func create(s *session.Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
@@ -43,7 +53,7 @@ func create(s *session.Session) *cobra.Command {
 	req := &computev1.CreateComputeTargetRequest{ComputeTarget: &computev1.ComputeTarget{}}
 	fs := cmd.Flags()
 	fs.Int32VarP(&req.ComputeTarget.NodeCount, "agent-count", "a", 3, "number of nodes")
-	fs.StringVarP(&req.ComputeTarget.NodeSize, "vm-size", "s", "", "size of each node, see `fairlead computetarget sizes`; default Standard_D3_v2")
+	fs.StringVarP(&req.ComputeTarget.NodeSize, "vm-size", "s", "", "`SIZE` of each node, one of \"fairlead computetarget sizes\"; default Standard_D3_v2")
 	fs.StringVarP(&req.ComputeTarget.Description, "description", "d", "", "for people")
 	tags := fs.StringArray("tag", nil, "label KEY=VALUE; repeat for more")
 	purpose := addPurpose(cmd)
@@ -63,7 +73,7 @@ func create(s *session.Session) *cobra.Command {
 		req.Parent, req.ComputeTargetId, req.RequestId = t.parent(), t.id, client.NewRequestID()
 		op, err := t.client.ComputeTargets.CreateComputeTarget(ctx, req)
 		if err != nil {
-			return err
+			return inFlags(err)
 		}
 		return finish(ctx, s, op, "Creating "+t.id, *noWait)
 	})
@@ -81,7 +91,7 @@ func attach(s *session.Session) *cobra.Command {
 	addName(s, cmd)
 	req := &computev1.AttachComputeTargetRequest{}
 	fs := cmd.Flags()
-	fs.StringVarP(&req.ClusterId, "compute-resource-id", "i", "", "the cluster's id, as `computetarget show` and `detach` give it")
+	fs.StringVarP(&req.ClusterId, "compute-resource-id", "i", "", "the cluster's `ID`, as \"computetarget show\" and \"detach\" give it")
 	fs.StringVarP(&req.Description, "description", "d", "", "for people")
 	tags := fs.StringArray("tag", nil, "label KEY=VALUE; repeat for more")
 	purpose := addPurpose(cmd)
@@ -104,7 +114,7 @@ func attach(s *session.Session) *cobra.Command {
 		req.Parent, req.ComputeTargetId, req.RequestId = t.parent(), t.id, client.NewRequestID()
 		op, err := t.client.ComputeTargets.AttachComputeTarget(ctx, req)
 		if err != nil {
-			return err
+			return inFlags(err)
 		}
 		return finish(ctx, s, op, "Attaching "+t.id, *noWait)
 	})
@@ -156,7 +166,7 @@ func update(s *session.Session) *cobra.Command {
 				UpdateMask: &fieldmaskpb.FieldMask{Paths: paths}, RequestId: client.NewRequestID(),
 			})
 			if err != nil {
-				return err
+				return inFlags(err)
 			}
 			return finish(ctx, s, op, "Updating "+t.id, *noWait)
 		})

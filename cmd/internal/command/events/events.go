@@ -167,10 +167,11 @@ func cloudEventJSON(e *eventsv1.CloudEvent) ([]byte, error) {
 		Time            string          `json:"time,omitempty"`
 		DataContentType string          `json:"datacontenttype,omitempty"`
 		Sequence        string          `json:"sequence,omitempty"`
+		Workspace       string          `json:"workspace,omitempty"`
 		Data            json.RawMessage `json:"data"`
 	}{
 		e.GetSpecVersion(), e.GetId(), e.GetSource(), e.GetType(), e.GetSubject(), eventTime(e), e.GetDataContentType(),
-		e.GetSequence(), data,
+		e.GetSequence(), e.GetWorkspace(), data,
 	})
 }
 

@@ -46,7 +46,7 @@ func register(s *session.Session) *cobra.Command {
 	fs.StringVarP(&r.description, "description", "d", "", "for people")
 	fs.StringVar(&r.framework, "model-framework", "", "Custom, TensorFlow, ScikitLearn, Onnx or TfKeras")
 	fs.StringVar(&r.frameworkVersion, "model-framework-version", "", "for example 1.2.1")
-	fs.StringVarP(&r.metadataFile, "output-metadata-file", "t", "", "write the model's id to this `FILE`, for `model deploy -f`")
+	fs.StringVarP(&r.metadataFile, "output-metadata-file", "t", "", "write the model's id to this `FILE`, for \"model deploy -f\"")
 	fs.BoolVar(&r.validateOnly, "validate-only", false, "check everything, change nothing")
 	cmd.RunE = s.Run(func(ctx context.Context, _ []string) error {
 		if err := session.Required(cmd, "name", "model-path"); err != nil {
@@ -75,7 +75,10 @@ func (r *registration) run(ctx context.Context, s *session.Session, cmd *cobra.C
 	m, err := r.send(ctx, s, c, display, req, files)
 	display.End(err == nil)
 	if err != nil {
-		return err
+		return failure.InFlags(err, map[string]string{
+			"model_id": "-n", "model_version.description": "-d", "model_version.tags": "--tag", "model_version.properties": "--property",
+			"model_version.framework": "--model-framework", "model_version.framework_version": "--model-framework-version", "files": "-p",
+		})
 	}
 	if r.metadataFile != "" && !r.validateOnly {
 		if err := writeMetadata(r.metadataFile, m); err != nil {

@@ -82,7 +82,7 @@ func (k Keys) Digests() []Digest { return []Digest{k.Primary.Digest, k.Secondary
 // NotFound is the error for an endpoint without keys.
 func NotFound(endpoint string) error {
 	return apierr.New(apierr.NotFound, "ENDPOINT_KEYS_NOT_FOUND",
-		"endpoint %q has no keys: it does not exist, or it does not ask its callers for keys (auth mode none)", endpoint).
+		"there is no endpoint %s in workspace %s, or it was never given keys", resourcename.Last(endpoint), resourcename.Workspace(endpoint)).
 		With("endpoint", endpoint)
 }
 

@@ -36,7 +36,7 @@ func Find(field, id string) (Size, error) {
 	}
 	return Size{}, apierr.Invalid(apierr.Violation{
 		Field:       field,
-		Description: "no node size is called \"" + id + "\"; near it are " + strings.Join(near(all, id), ", ") + " (all: list the node sizes)",
+		Description: "no node size is called \"" + id + "\"; near it are " + strings.Join(near(all, id), ", ") + " (all: fairlead computetarget sizes)",
 	})
 }
 

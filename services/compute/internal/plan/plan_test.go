@@ -259,7 +259,7 @@ func TestCrashOfAProvenOneIsTriedForEver(t *testing.T) {
 	for range 8 {
 		s.see(replica.Ready, replica.Observation{Phase: replica.Ended, CannotStart: true, Cause: replica.Cause{Message: "killed by signal 9"}})
 		s.decide()
-		if s.w.State != workload.Unhealthy || !strings.Contains(s.w.Cause.Message, "0 of 1 replicas are ready; killed by signal 9") {
+		if s.w.State != workload.Unhealthy || !strings.Contains(s.w.Cause.Message, "0 of 1 replica is ready; killed by signal 9") {
 			t.Fatalf("state %s: %s", s.w.State, s.w.Cause.Message)
 		}
 		s.now = s.now.Add(time.Minute)

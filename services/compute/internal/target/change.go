@@ -26,8 +26,8 @@ func minimum(p Purpose, size nodesize.Size, nodes int) string {
 		return ""
 	}
 	enough := max(minimumNodes, int((minimumVCPU+size.Capacity.VCPU()-1)/size.Capacity.VCPU()))
-	return fmt.Sprintf("is too small for purpose FAST_PROD, which needs at least %d vCPU and %d nodes: %d × %s is %g vCPU (%d × %g) on %s; "+
-		"%d nodes or more would do, and DEV_TEST has no minimum", minimumVCPU, minimumNodes,
+	return fmt.Sprintf("is too small for the purpose FastProd, which needs at least %d vCPU and %d nodes: %d × %s is %g vCPU (%d × %g) on %s; "+
+		"%d nodes or more would do, and DevTest has no minimum", minimumVCPU, minimumNodes,
 		nodes, size.ID, have, nodes, size.Capacity.VCPU(), plural(nodes, "node"), enough)
 }
 

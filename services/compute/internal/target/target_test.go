@@ -40,7 +40,7 @@ func TestCreate(t *testing.T) {
 		{name: "defaults are 3 × Standard_D3_v2 for production", vcpu: 12},
 		{name: "twelve in three is the least", change: func(r *target.Request) { r.NodeCount = 3; r.NodeSize = "standard_d3_v2" }, vcpu: 12},
 		{name: "two nodes are too few for production, however big", change: func(r *target.Request) { r.NodeCount = 2; r.NodeSize = "Standard_D5_v2" },
-			want: []string{"at least 12 vCPU and 3 nodes", "2 × Standard_D5_v2 is 32 vCPU (2 × 16) on 2 nodes", "3 nodes or more would do", "DEV_TEST"}},
+			want: []string{"at least 12 vCPU and 3 nodes", "2 × Standard_D5_v2 is 32 vCPU (2 × 16) on 2 nodes", "3 nodes or more would do", "DevTest"}},
 		{name: "eleven vCPU are too few", change: func(r *target.Request) { r.NodeCount = 5; r.NodeSize = "Standard_D2_v2" },
 			want: []string{"5 × Standard_D2_v2 is 10 vCPU (5 × 2) on 5 nodes", "6 nodes or more"}},
 		{name: "dev-test has no minimum", change: func(r *target.Request) {

@@ -53,6 +53,20 @@ func Observe(w Workload, v View, now time.Time) (Workload, []fact.Fact) {
 	return w, append(facts, f)
 }
 
+func readiness(ready, wanted int) string {
+	if wanted == 1 {
+		return fmt.Sprintf("%d of 1 replica is ready", ready)
+	}
+	return fmt.Sprintf("%d of %d replicas are ready", ready, wanted)
+}
+
+func replicas(n int) string {
+	if n == 1 {
+		return "1 replica"
+	}
+	return fmt.Sprintf("%d replicas", n)
+}
+
 // NeverFits is the reason of a workload that waits for room that its target
 // cannot give.
 const NeverFits = "NeverFits"
@@ -67,14 +81,14 @@ func judge(w Workload, v View, ready int) (State, replica.Cause) {
 		}
 		return Failed, cause
 	case ready >= wanted:
-		return Healthy, replica.Cause{Reason: "Ready", Message: fmt.Sprintf("%d of %d replicas are ready", ready, wanted)}
+		return Healthy, replica.Cause{Reason: "Ready", Message: readiness(ready, wanted)}
 	case v.NoRoom != "" && v.NeverFits:
 		return Unschedulable, replica.Cause{Reason: NeverFits, Message: v.NoRoom + "; it would not fit on an empty node either"}
 	case v.NoRoom != "":
 		return Unschedulable, replica.Cause{Reason: "NoRoom", Message: v.NoRoom}
 	}
 	cause := worst(v.Replicas)
-	progress := fmt.Sprintf("%d of %d replicas are ready", ready, wanted)
+	progress := readiness(ready, wanted)
 	if cause.Message == "" {
 		cause = replica.Cause{Reason: "Progressing", Message: progress}
 	} else {

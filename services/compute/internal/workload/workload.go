@@ -5,7 +5,6 @@
 package workload
 
 import (
-	"fmt"
 	"regexp"
 	"time"
 
@@ -105,7 +104,7 @@ func Create(identity Identity, spec Spec, now time.Time) (Workload, []fact.Fact,
 		State:    Transitioning, TransitionTime: now, CreateTime: now,
 		Cause: replica.Cause{Reason: "Starting", Message: "replicas are being started"},
 	}
-	w, f := w.happened("workload", "applied", fmt.Sprintf("applied with %d replicas", spec.Replicas), nil)
+	w, f := w.happened("workload", "applied", "applied with "+replicas(spec.Replicas), nil)
 	return w, []fact.Fact{f}, nil
 }
 
@@ -131,7 +130,7 @@ func Apply(w Workload, spec Spec, now time.Time) (Workload, []fact.Fact, error) 
 	w.Failure = nil
 	w.State, w.TransitionTime = Transitioning, now
 	w.Cause = replica.Cause{Reason: "Updating", Message: "replicas of the new spec are being started"}
-	w, f := w.happened("workload", "applied", fmt.Sprintf("applied with %d replicas", spec.Replicas), nil)
+	w, f := w.happened("workload", "applied", "applied with "+replicas(spec.Replicas), nil)
 	return w, []fact.Fact{f}, nil
 }
 

@@ -165,7 +165,7 @@ func (s *Endpoints) nameIsFree(ctx context.Context, workspace, id string) error 
 			With("operation", e.Deletion.Operation)
 	}
 	return apierr.New(apierr.AlreadyExists, "ENDPOINT_ALREADY_EXISTS",
-		"there is already an endpoint with name %s found in workspace %s; update it, add a version to it, or choose another name", id, workspace)
+		"there is an endpoint %s in workspace %s already; update it, add a version to it, or choose another name", id, workspace)
 }
 
 // creation turns the request into the domain's words and checks what only other

@@ -171,6 +171,7 @@ func eventProto(e events.Event) (*eventsv1.CloudEvent, error) {
 		Time:            timestamppb.New(e.Time),
 		DataContentType: e.ContentType(),
 		Sequence:        strconv.FormatUint(e.Sequence, 10),
+		Workspace:       e.Workspace,
 	}
 	if len(e.Data) == 0 || !json.Valid(e.Data) {
 		return out, nil

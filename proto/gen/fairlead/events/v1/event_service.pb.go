@@ -187,7 +187,9 @@ type CloudEvent struct {
 	// its versions, a model with its versions, a workload with its replicas.
 	Sequence string `protobuf:"bytes,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// What happened; see ResourceEventData.
-	Data          *structpb.Struct `protobuf:"bytes,9,opt,name=data,proto3" json:"data,omitempty"`
+	Data *structpb.Struct `protobuf:"bytes,9,opt,name=data,proto3" json:"data,omitempty"`
+	// The workspace that the resource is in.
+	Workspace     string `protobuf:"bytes,10,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,6 +285,13 @@ func (x *CloudEvent) GetData() *structpb.Struct {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *CloudEvent) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
 }
 
 // ResourceEventData is the data of every event, as JSON.
@@ -400,7 +409,7 @@ const file_fairlead_events_v1_event_service_proto_rawDesc = "" +
 	"typePrefix\"c\n" +
 	"\x13WatchEventsResponse\x124\n" +
 	"\x05event\x18\x01 \x01(\v2\x1e.fairlead.events.v1.CloudEventR\x05event\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\xaa\x02\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\xc8\x02\n" +
 	"\n" +
 	"CloudEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -411,7 +420,9 @@ const file_fairlead_events_v1_event_service_proto_rawDesc = "" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12*\n" +
 	"\x11data_content_type\x18\a \x01(\tR\x0fdataContentType\x12\x1a\n" +
 	"\bsequence\x18\b \x01(\tR\bsequence\x12+\n" +
-	"\x04data\x18\t \x01(\v2\x17.google.protobuf.StructR\x04data\"\xda\x01\n" +
+	"\x04data\x18\t \x01(\v2\x17.google.protobuf.StructR\x04data\x12\x1c\n" +
+	"\tworkspace\x18\n" +
+	" \x01(\tR\tworkspace\"\xda\x01\n" +
 	"\x11ResourceEventData\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x1e\n" +
