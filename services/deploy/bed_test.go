@@ -206,10 +206,10 @@ func (b *bed) version(change func(*deployv1.EndpointVersion)) *deployv1.Endpoint
 const endpointName = "workspaces/default/endpoints/diabetes"
 
 func (b *bed) createRequest(change func(*deployv1.EndpointVersion)) *deployv1.CreateEndpointRequest {
-	return &deployv1.CreateEndpointRequest{Parent: "workspaces/default", EndpointId: "diabetes", VersionId: "aa", Version: b.version(change)}
+	return &deployv1.CreateEndpointRequest{Parent: "workspaces/default", EndpointId: "diabetes", VersionId: "aaa", Version: b.version(change)}
 }
 
-// create creates the endpoint "diabetes" with version "aa" and waits for it.
+// create creates the endpoint "diabetes" with version "aaa" and waits for it.
 func (b *bed) create(change func(*deployv1.EndpointVersion)) *deployv1.Endpoint {
 	b.t.Helper()
 	o, err := b.endpoints.CreateEndpoint(b.t.Context(), b.createRequest(change))

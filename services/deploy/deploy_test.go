@@ -24,7 +24,7 @@ import (
 func trim(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func (b *bed) update(mask string, change func(*deployv1.EndpointVersion)) (*deployv1.EndpointVersion, error) {
-	v := &deployv1.EndpointVersion{Name: endpointName + "/versions/bb"}
+	v := &deployv1.EndpointVersion{Name: endpointName + "/versions/bbb"}
 	change(v)
 	req := &deployv1.UpdateEndpointVersionRequest{Version: v}
 	if mask != "" {
@@ -82,7 +82,7 @@ func (b *bed) wholeCourse() {
 	t := b.t
 	m := b.register()
 	e := b.create(func(v *deployv1.EndpointVersion) { v.TrafficPercentile, v.Models = 20, []string{m.GetId()} })
-	if e.GetState() != deployv1.State_STATE_HEALTHY || traffic(e) != "aa=100" || e.GetScoringUri() != "http://127.0.0.1:8080/api/v1/service/diabetes/score" {
+	if e.GetState() != deployv1.State_STATE_HEALTHY || traffic(e) != "aaa=100" || e.GetScoringUri() != "http://127.0.0.1:8080/api/v1/service/diabetes/score" {
 		t.Errorf("created: %v", e)
 	}
 	if k, ok := b.auth.Keys(endpointName); !ok || k.UID != e.GetUid() {
@@ -92,23 +92,23 @@ func (b *bed) wholeCourse() {
 	if len(spec.GetModels()) != 1 || spec.GetModels()[0].GetFiles()[0].GetSha256() != digest("weights") || spec.GetResources().GetMemoryBytes() != 1<<29 {
 		t.Errorf("the workload is %v", spec)
 	}
-	b.add("bb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 })
-	if e = b.get(); traffic(e) != "aa=90 bb=10" || e.GetObservedGeneration() != e.GetGeneration() {
-		t.Errorf("with bb: %v", e)
+	b.add("bbb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 })
+	if e = b.get(); traffic(e) != "aaa=90 bbb=10" || e.GetObservedGeneration() != e.GetGeneration() {
+		t.Errorf("with bbb: %v", e)
 	}
 	if _, err := b.update("", func(v *deployv1.EndpointVersion) {
 		v.TrafficPercentile, v.IsDefault, v.Type = 40, true, deployv1.EndpointVersion_TYPE_CONTROL
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if e = b.get(); traffic(e) != "aa=20 bb=80" || e.GetDefaultVersion() != "bb" || e.GetControlVersion() != "bb" {
-		t.Errorf("with bb as default: %v", e)
+	if e = b.get(); traffic(e) != "aaa=20 bbb=80" || e.GetDefaultVersion() != "bbb" || e.GetControlVersion() != "bbb" {
+		t.Errorf("with bbb as default: %v", e)
 	}
-	o, err := b.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bb"})
+	o, err := b.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bbb"})
 	b.check(err)
 	b.succeeds(o, e)
-	if traffic(e) != "aa=100" || len(b.compute.Workloads()) != 1 {
-		t.Errorf("without bb: %v, workloads %v", e, b.compute.Workloads())
+	if traffic(e) != "aaa=100" || len(b.compute.Workloads()) != 1 {
+		t.Errorf("without bbb: %v, workloads %v", e, b.compute.Workloads())
 	}
 	o, err = b.endpoints.DeleteEndpoint(t.Context(), &deployv1.DeleteEndpointRequest{Name: endpointName})
 	b.check(err)
@@ -173,7 +173,7 @@ func TestValidateOnlyChangesNothing(t *testing.T) {
 			return err
 		},
 		"add": func() error {
-			_, err := b.endpoints.CreateEndpointVersion(t.Context(), &deployv1.CreateEndpointVersionRequest{Parent: endpointName, VersionId: "bb", Version: b.version(nil), ValidateOnly: true})
+			_, err := b.endpoints.CreateEndpointVersion(t.Context(), &deployv1.CreateEndpointVersionRequest{Parent: endpointName, VersionId: "bbb", Version: b.version(nil), ValidateOnly: true})
 			return err
 		},
 		"update": func() error {
@@ -281,12 +281,12 @@ func TestAFailedVersion(t *testing.T) {
 	o, err := b.endpoints.CreateEndpoint(t.Context(), b.createRequest(nil))
 	b.check(err)
 	o = b.wait(o)
-	if want := "version aa failed: init() raised ValueError\nTraceback\nValueError: no"; o.GetError().GetMessage() != want {
+	if want := "version aaa failed: init() raised ValueError\nTraceback\nValueError: no"; o.GetError().GetMessage() != want {
 		t.Errorf("the operation says %q, want %q", o.GetError().GetMessage(), want)
 	}
 	e := b.get()
 	ready := e.GetVersions()[0].GetConditions()[0]
-	if e.GetState() != deployv1.State_STATE_FAILED || e.GetStateMessage() != "version aa is FAILED: init() raised ValueError" || len(ready.GetLogLines()) != 2 {
+	if e.GetState() != deployv1.State_STATE_FAILED || e.GetStateMessage() != "version aaa is FAILED: init() raised ValueError" || len(ready.GetLogLines()) != 2 {
 		t.Errorf("the endpoint is %v", e)
 	}
 	o, err = b.endpoints.DeleteEndpoint(t.Context(), &deployv1.DeleteEndpointRequest{Name: endpointName})
@@ -301,7 +301,7 @@ func TestAVersionWithoutRoom(t *testing.T) {
 	})
 	o, err := b.endpoints.CreateEndpoint(t.Context(), b.createRequest(nil))
 	b.check(err)
-	if o = b.wait(o); o.GetError().GetMessage() != "version aa found no room on its compute target for 1s: asked 8 vCPU; node-0 has 4" {
+	if o = b.wait(o); o.GetError().GetMessage() != "version aaa found no room on its compute target for 1s: asked 8 vCPU; node-0 has 4" {
 		t.Errorf("the operation says %q", o.GetError().GetMessage())
 	}
 	if e := b.get(); e.GetState() != deployv1.State_STATE_UNSCHEDULABLE {
@@ -312,7 +312,7 @@ func TestAVersionWithoutRoom(t *testing.T) {
 func TestUpdatesKeepWhatTheyDoNotName(t *testing.T) {
 	b := newBed(t, nil)
 	b.create(nil)
-	b.add("bb", func(v *deployv1.EndpointVersion) {
+	b.add("bbb", func(v *deployv1.EndpointVersion) {
 		v.Resources = &deployv1.ReplicaResources{Cpu: 1, MemoryGb: 2, MemoryLimitGb: 4}
 		v.Tags = map[string]string{"a": "1"}
 	})
@@ -351,12 +351,12 @@ func TestWhileAnOperationRuns(t *testing.T) {
 	b := newBed(t, nil)
 	b.create(nil)
 	b.compute.Behave(func(s *computev1.WorkloadSpec) peertest.Outcome {
-		if s.GetVersion() == "bb" {
+		if s.GetVersion() == "bbb" {
 			return peertest.Outcome{State: computev1.Workload_STATE_TRANSITIONING, Message: "init() runs"}
 		}
 		return peertest.Outcome{State: computev1.Workload_STATE_HEALTHY}
 	})
-	running, err := b.endpoints.CreateEndpointVersion(t.Context(), &deployv1.CreateEndpointVersionRequest{Parent: endpointName, VersionId: "bb", Version: b.version(nil)})
+	running, err := b.endpoints.CreateEndpointVersion(t.Context(), &deployv1.CreateEndpointVersionRequest{Parent: endpointName, VersionId: "bbb", Version: b.version(nil)})
 	b.check(err)
 	_, err = b.update("", func(v *deployv1.EndpointVersion) { v.Replicas = 2 })
 	if e := refused(t, err, "OPERATION_RUNNING", running.GetName()); e.Kind != apierr.Conflict || e.Metadata["operation"] != running.GetName() {
@@ -365,10 +365,10 @@ func TestWhileAnOperationRuns(t *testing.T) {
 	if v, err := b.update("", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 30 }); err != nil || v.GetTrafficPercentile() != 30 {
 		t.Errorf("its traffic can't change: %v", err)
 	}
-	if got := traffic(b.get()); got != "aa=100 bb=0" {
-		t.Errorf("before bb answers: %s", got)
+	if got := traffic(b.get()); got != "aaa=100 bbb=0" {
+		t.Errorf("before bbb answers: %s", got)
 	}
-	o, err := b.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bb"})
+	o, err := b.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bbb"})
 	b.check(err)
 	if cancelled := b.wait(running); cancelled.GetError() == nil {
 		t.Errorf("the operation of the deleted version ended with %v", cancelled)
@@ -380,10 +380,10 @@ func TestReplicasEndAfterRoutersHadTime(t *testing.T) {
 	const grace = 300 * time.Millisecond
 	b := newBed(t, func(c *deploy.Config) { c.RouteGrace = grace })
 	b.create(nil)
-	b.add("bb", nil)
+	b.add("bbb", nil)
 	workloads := b.compute.Workloads()
 	asked := time.Now()
-	o, err := b.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bb"})
+	o, err := b.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bbb"})
 	b.check(err)
 	b.succeeds(o, &deployv1.Endpoint{})
 	if waited := b.compute.DeletedAt(workloads[1]).Sub(asked); waited < grace {
@@ -423,7 +423,7 @@ func TestModels(t *testing.T) {
 		v.Models = []string{"ridge:1", "workspaces/default/models/ridge/versions/latest"}
 	})
 	_, err = b.models.DeleteModelVersion(t.Context(), &deployv1.DeleteModelVersionRequest{Name: one.GetName()})
-	refused(t, err, "MODEL_IN_USE", endpointName+"/versions/aa")
+	refused(t, err, "MODEL_IN_USE", endpointName+"/versions/aaa")
 	o, err := b.endpoints.DeleteEndpoint(t.Context(), &deployv1.DeleteEndpointRequest{Name: endpointName})
 	b.check(err)
 	b.wait(o)
@@ -467,7 +467,7 @@ func TestAModelIsNeverGoneWhileItIsUsed(t *testing.T) {
 func TestLogsAndOldFiles(t *testing.T) {
 	b := newBed(t, nil)
 	b.create(nil)
-	b.add("bb", nil)
+	b.add("bbb", nil)
 	stream, err := b.endpoints.ReadEndpointLogs(t.Context(), &deployv1.ReadEndpointLogsRequest{Name: endpointName})
 	b.check(err)
 	var lines []string
@@ -480,15 +480,15 @@ func TestLogsAndOldFiles(t *testing.T) {
 			lines = append(lines, l.GetVersion()+": "+l.GetText())
 		}
 	}
-	if diff := cmp.Diff([]string{"aa: init of aa", "bb: init of bb"}, lines); diff != "" {
+	if diff := cmp.Diff([]string{"aaa: init of aaa", "bbb: init of bbb"}, lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
 	r, err := b.endpoints.ConvertConfig(t.Context(), &deployv1.ConvertConfigRequest{
-		Parent: "workspaces/default", DeploymentConfig: []byte("computeType: AKSENDPOINT\nversionName: aa\nauthEnabled: false\ncontainerResourceRequirements: {cpu: 1}\nbogus: 1"),
+		Parent: "workspaces/default", DeploymentConfig: []byte("computeType: AKSENDPOINT\nversionName: aaa\nauthEnabled: false\ncontainerResourceRequirements: {cpu: 1}\nbogus: 1"),
 		InferenceConfig: []byte(`{"entryScript": "score.py"}`),
 	})
 	b.check(err)
-	if r.GetVersionId() != "aa" || r.GetEndpoint().GetAuthMode() != deployv1.Endpoint_AUTH_MODE_NONE || r.GetVersion().GetResources().GetCpu() != 1 ||
+	if r.GetVersionId() != "aaa" || r.GetEndpoint().GetAuthMode() != deployv1.Endpoint_AUTH_MODE_NONE || r.GetVersion().GetResources().GetCpu() != 1 ||
 		r.GetVersion().GetEntryScript() != "score.py" || len(r.GetViolations()) != 0 || len(r.GetIgnored()) != 1 {
 		t.Errorf("converted to %v", r)
 	}

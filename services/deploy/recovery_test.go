@@ -95,15 +95,15 @@ func TestRoutesFollow(t *testing.T) {
 	b := newBed(t, nil)
 	w := b.watchRoutes()
 	b.create(nil)
-	b.add("bb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 12.5 })
-	b.eventually("the route has both", func() bool { r, _ := w.get(endpointName); return r == "aa=8750 bb=1250" })
+	b.add("bbb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 12.5 })
+	b.eventually("the route has both", func() bool { r, _ := w.get(endpointName); return r == "aaa=8750 bbb=1250" })
 	o, err := b.endpoints.DeleteEndpoint(t.Context(), &deployv1.DeleteEndpointRequest{Name: endpointName})
 	b.check(err)
 	b.wait(o)
 	b.eventually("the route is gone", func() bool { _, ok := w.get(endpointName); return !ok })
 	// Changes may be passed over when they follow each other closely, but they
 	// keep their order.
-	course := []string{"aa=0", "aa=10000", "aa=10000 bb=0", "aa=8750 bb=1250", "deleted"}
+	course := []string{"aaa=0", "aaa=10000", "aaa=10000 bbb=0", "aaa=8750 bbb=1250", "deleted"}
 	at := -1
 	for _, route := range w.changes() {
 		next := slices.Index(course, route)
@@ -117,9 +117,9 @@ func TestRoutesFollow(t *testing.T) {
 func TestAnUpdateKeepsItsTraffic(t *testing.T) {
 	b := newBed(t, nil)
 	b.create(nil)
-	b.add("bb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 50 })
+	b.add("bbb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 50 })
 	w := b.watchRoutes()
-	b.eventually("the cache has caught up", func() bool { r, _ := w.get(endpointName); return r == "aa=5000 bb=5000" })
+	b.eventually("the cache has caught up", func() bool { r, _ := w.get(endpointName); return r == "aaa=5000 bbb=5000" })
 	w.forget()
 	if _, err := b.update("", func(v *deployv1.EndpointVersion) { v.Replicas = 3 }); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestAnUpdateKeepsItsTraffic(t *testing.T) {
 		return peertest.Outcome{State: computev1.Workload_STATE_FAILED, Message: "no module named x"}
 	})
 	b.eventually("the failure is seen", func() bool { return b.get().GetState() == deployv1.State_STATE_FAILED })
-	if diff := cmp.Diff([]string{"aa=5000 bb=5000"}, w.changes()); diff != "" {
+	if diff := cmp.Diff([]string{"aaa=5000 bbb=5000"}, w.changes()); diff != "" {
 		t.Errorf("routes over time (-want +got):\n%s", diff)
 	}
 }
@@ -136,13 +136,13 @@ func TestAnUpdateKeepsItsTraffic(t *testing.T) {
 func TestARestartWithComputeAway(t *testing.T) {
 	b := newBed(t, nil)
 	b.create(nil)
-	b.add("bb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 })
+	b.add("bbb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 })
 	events := len(b.memory.Events())
 	b.compute.SetDown(true)
 	b.stop()
 	b.start()
 	w := b.watchRoutes()
-	o, err := b.endpoints.CreateEndpointVersion(t.Context(), &deployv1.CreateEndpointVersionRequest{Parent: endpointName, VersionId: "cc", Version: b.version(nil)})
+	o, err := b.endpoints.CreateEndpointVersion(t.Context(), &deployv1.CreateEndpointVersionRequest{Parent: endpointName, VersionId: "ccc", Version: b.version(nil)})
 	b.check(err)
 	b.eventually("the new version says what it waits for", func() bool {
 		return strings.Contains(b.get().GetVersions()[2].GetStateMessage(), "waiting for the compute service, which does not answer")
@@ -150,12 +150,12 @@ func TestARestartWithComputeAway(t *testing.T) {
 	b.compute.SetDown(false)
 	b.succeeds(o, &deployv1.EndpointVersion{})
 	for _, route := range w.changes() {
-		if !strings.HasPrefix(route, "aa=9000 bb=1000") {
+		if !strings.HasPrefix(route, "aaa=9000 bbb=1000") {
 			t.Errorf("the traffic changed to %s", route)
 		}
 	}
 	for _, e := range b.memory.Events()[events:] {
-		if e.Verb == "traffic-changed" && !strings.Contains(string(e.Data), "aa 90 %, bb 10 %, cc 0 %") {
+		if e.Verb == "traffic-changed" && !strings.Contains(string(e.Data), "aaa 90 %, bbb 10 %, ccc 0 %") {
 			t.Errorf("traffic changed: %s", e.Data)
 		}
 	}
@@ -218,11 +218,11 @@ func TestEveryCrashPointRecovers(t *testing.T) {
 	first.store = log
 	first.start()
 	first.create(func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 20 })
-	first.add("bb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 })
+	first.add("bbb", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 })
 	if _, err := first.update("", func(v *deployv1.EndpointVersion) { v.Replicas, v.IsDefault = 2, true }); err != nil {
 		t.Fatal(err)
 	}
-	o, err := first.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bb"})
+	o, err := first.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bbb"})
 	first.check(err)
 	first.wait(o)
 	o, err = first.endpoints.DeleteEndpoint(t.Context(), &deployv1.DeleteEndpointRequest{Name: endpointName})

@@ -46,7 +46,7 @@ func dataPlaneRefusals(t *testing.T, i *harness.Installation, key string) {
 		{"no key", "shop", "", wish(`{}`), nil, http.StatusUnauthorized, "Auth Header"},
 		{"wrong key", "shop", "wrong-wrong-wrong-wrong", wish(`{}`), nil, http.StatusUnauthorized, ""},
 		{"unknown endpoint", "nothere", key, wish(`{}`), nil, http.StatusNotFound, "nothere"},
-		{"unknown version", "shop", key, wish(`{}`), http.Header{"Azureml-Model-Deployment": {"v9"}}, http.StatusNotFound, "v9"},
+		{"unknown version", "shop", key, wish(`{}`), http.Header{"Azureml-Model-Deployment": {"version9"}}, http.StatusNotFound, "version9"},
 		{"timeout", "shop", key, wish(`{"sleep": 4}`), nil, http.StatusGatewayTimeout, "timeout"},
 		{"script error", "shop", key, wish(`{"raise": "no such customer"}`), nil, http.StatusBadGateway, ""},
 		{"worker that ends", "shop", key, wish(`{"exit": 7}`), nil, http.StatusBadGateway, ""},

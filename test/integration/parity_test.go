@@ -71,13 +71,13 @@ func fillEndpoint(ctx context.Context, t *testing.T, a api, v *deployv1.Endpoint
 	t.Helper()
 	for endpoint, percentile := range map[string]float64{"full": 50, "one": 100} {
 		must(a.endpoints.CreateEndpoint(ctx, &deployv1.CreateEndpointRequest{
-			Parent: workspace, EndpointId: endpoint, VersionId: "v1",
+			Parent: workspace, EndpointId: endpoint, VersionId: "version1",
 			Version: clone(v, func(v *deployv1.EndpointVersion) { v.TrafficPercentile = percentile }),
 		}))(t)
 	}
 	for n := 2; n <= 6; n++ {
 		must(a.endpoints.CreateEndpointVersion(ctx, &deployv1.CreateEndpointVersionRequest{
-			Parent: endpointName("full"), VersionId: fmt.Sprintf("v%d", n),
+			Parent: endpointName("full"), VersionId: fmt.Sprintf("version%d", n),
 			Version: clone(v, func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 }),
 		}))(t)
 	}
@@ -176,15 +176,15 @@ func refusedChanges(good *deployv1.EndpointVersion, full *deployv1.Endpoint) []r
 		return v
 	}
 	return []refusedCall{
-		addVersion("seventh version", codes.FailedPrecondition, nil, []string{"6"}, "v7", good),
+		addVersion("seventh version", codes.FailedPrecondition, nil, []string{"6"}, "version7", good),
 		addVersion("bad version name", codes.InvalidArgument, []string{"version_id"}, nil, "V_7", good),
 		update("sum above 100", codes.InvalidArgument, []string{"version.traffic_percentile"}, []string{"100"},
-			named("v2", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 11 })),
-		update("unknown version", codes.NotFound, nil, []string{"v9"}, named("v9", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 1 })),
+			named("version2", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 11 })),
+		update("unknown version", codes.NotFound, nil, []string{"version9"}, named("version9", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 1 })),
 		update("etag of an earlier state", codes.Aborted, nil, nil,
-			named("v2", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 1; v.Etag = "stale" })),
-		remove("last version", codes.FailedPrecondition, []string{"last", "endpoint"}, versionName("one", "v1"), ""),
-		remove("version with a stale etag", codes.Aborted, nil, versionName("full", "v2"), "stale"),
+			named("version2", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 1; v.Etag = "stale" })),
+		remove("last version", codes.FailedPrecondition, []string{"last", "endpoint"}, versionName("one", "version1"), ""),
+		remove("version with a stale etag", codes.Aborted, nil, versionName("full", "version2"), "stale"),
 		{
 			name: "model in use", code: codes.FailedPrecondition, says: []string{"full"},
 			grpc: func(ctx context.Context, a api) error {

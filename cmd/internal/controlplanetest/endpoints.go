@@ -122,7 +122,7 @@ func (e endpointService) CreateEndpoint(_ context.Context, req *deployv1.CreateE
 	}
 	id := req.GetVersionId()
 	if id == "" {
-		id = "v1"
+		id = "version1"
 	}
 	ep := req.GetEndpoint()
 	ep.Name, ep.Uid, ep.Etag, ep.CreateTime = Parent+"/endpoints/"+req.GetEndpointId(), "uid-1", "e1", timestamppb.New(Now())

@@ -27,8 +27,8 @@ func source() endpoint.SpecInput {
 
 func create(t interface{ Fatalf(string, ...any) }, change func(*endpoint.Creation)) endpoint.Change {
 	in := endpoint.Creation{
-		Workspace: "default", ID: "diabetes", UID: "e1", ComputeTarget: "workspaces/default/computeTargets/local",
-		Version: endpoint.NewVersion{ID: "aa", UID: "uid-aa", Operation: "op-aa", Input: endpoint.VersionInput{Spec: source()}},
+		Workspace: "default", ID: "diabetes", UID: "ee1", ComputeTarget: "workspaces/default/computeTargets/local",
+		Version: endpoint.NewVersion{ID: "aaa", UID: "uid-aaa", Operation: "op-aaa", Input: endpoint.VersionInput{Spec: source()}},
 	}
 	if change != nil {
 		change(&in)
@@ -92,73 +92,73 @@ func verbs(facts []endpoint.Fact) []string {
 
 func TestTrafficArithmetic(t *testing.T) {
 	e := create(t, func(c *endpoint.Creation) { c.Version.Input.Percentile = 20 }).Endpoint
-	e = healthy(e, "aa")
-	if got := shares(e); got != "aa=100" {
+	e = healthy(e, "aaa")
+	if got := shares(e); got != "aaa=100" {
 		t.Errorf("the first version gets %s", got)
 	}
-	e = add(t, e, "bb", func(in *endpoint.VersionInput) { in.Percentile = 10 }).Endpoint
-	if got := shares(e); got != "aa=100 bb=0" {
+	e = add(t, e, "bbb", func(in *endpoint.VersionInput) { in.Percentile = 10 }).Endpoint
+	if got := shares(e); got != "aaa=100 bbb=0" {
 		t.Errorf("before b answers: %s", got)
 	}
-	e = healthy(e, "aa", "bb")
-	if got := shares(e); got != "aa=90 bb=10" {
+	e = healthy(e, "aaa", "bbb")
+	if got := shares(e); got != "aaa=90 bbb=10" {
 		t.Errorf("with b: %s", got)
 	}
-	in := input(e, "bb")
+	in := input(e, "bbb")
 	in.Percentile, in.Default, in.Role = 40, true, endpoint.Control
-	c, err := e.UpdateVersion("bb", "op", in, start)
+	c, err := e.UpdateVersion("bbb", "op", in, start)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := shares(c.Endpoint); got != "aa=20 bb=80" {
+	if got := shares(c.Endpoint); got != "aaa=20 bbb=80" {
 		t.Errorf("with b as default: %s", got)
 	}
-	if diff := cmp.Diff([]string{"bb.updated", "bb.promoted", "bb.promoted", "traffic-changed"}, verbs(c.Facts)); diff != "" {
+	if diff := cmp.Diff([]string{"bbb.updated", "bbb.promoted", "bbb.promoted", "traffic-changed"}, verbs(c.Facts)); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
 	}
-	if v, _ := c.Endpoint.Version("bb"); v.Pending != nil || v.Revision != 1 {
+	if v, _ := c.Endpoint.Version("bbb"); v.Pending != nil || v.Revision != 1 {
 		t.Errorf("a change of traffic must be done at once: %+v", v)
 	}
-	c, err = c.Endpoint.DeleteVersion("bb", "op", start)
+	c, err = c.Endpoint.DeleteVersion("bbb", "op", start)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := shares(c.Endpoint); got != "aa=100" || c.Endpoint.DefaultVersion != "aa" {
+	if got := shares(c.Endpoint); got != "aaa=100" || c.Endpoint.DefaultVersion != "aaa" {
 		t.Errorf("without b: %s, default %s", got, c.Endpoint.DefaultVersion)
 	}
 }
 
 func TestANewDefaultTakesNothingBeforeItAnswers(t *testing.T) {
-	e := healthy(create(t, nil).Endpoint, "aa")
-	e = healthy(add(t, e, "bb", func(in *endpoint.VersionInput) { in.Percentile = 10 }).Endpoint, "aa", "bb")
-	e = add(t, e, "cc", func(in *endpoint.VersionInput) { in.Default = true }).Endpoint
-	if got := shares(e); got != "aa=90 bb=10 cc=0" {
+	e := healthy(create(t, nil).Endpoint, "aaa")
+	e = healthy(add(t, e, "bbb", func(in *endpoint.VersionInput) { in.Percentile = 10 }).Endpoint, "aaa", "bbb")
+	e = add(t, e, "ccc", func(in *endpoint.VersionInput) { in.Default = true }).Endpoint
+	if got := shares(e); got != "aaa=90 bbb=10 ccc=0" {
 		t.Errorf("while c starts: %s", got)
 	}
-	e = healthy(e, "aa", "bb", "cc")
-	if got := shares(e); got != "aa=0 bb=10 cc=90" {
+	e = healthy(e, "aaa", "bbb", "ccc")
+	if got := shares(e); got != "aaa=0 bbb=10 ccc=90" {
 		t.Errorf("once c answers: %s", got)
 	}
 }
 
 func TestSuccessorOfADeletedDefault(t *testing.T) {
-	e := healthy(create(t, nil).Endpoint, "aa")
-	e = add(t, e, "bb", nil).Endpoint
-	e = add(t, e, "cc", nil).Endpoint
+	e := healthy(create(t, nil).Endpoint, "aaa")
+	e = add(t, e, "bbb", nil).Endpoint
+	e = add(t, e, "ccc", nil).Endpoint
 	tests := []struct {
 		name     string
 		endpoint func() endpoint.Endpoint
 		want     string
 	}{
 		{"the control", func() endpoint.Endpoint {
-			return add(t, healthy(e, "bb"), "dd", func(in *endpoint.VersionInput) { in.Role = endpoint.Control }).Endpoint
-		}, "version dd is now the default: it is the control version"},
-		{"else the oldest healthy one", func() endpoint.Endpoint { return healthy(e, "cc") }, "version cc is now the default: it is the oldest healthy version"},
-		{"else the oldest", func() endpoint.Endpoint { return e }, "version bb is now the default: it is the oldest version, and none is healthy"},
+			return add(t, healthy(e, "bbb"), "ddd", func(in *endpoint.VersionInput) { in.Role = endpoint.Control }).Endpoint
+		}, "version ddd is now the default: it is the control version"},
+		{"else the oldest healthy one", func() endpoint.Endpoint { return healthy(e, "ccc") }, "version ccc is now the default: it is the oldest healthy version"},
+		{"else the oldest", func() endpoint.Endpoint { return e }, "version bbb is now the default: it is the oldest version, and none is healthy"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := tt.endpoint().DeleteVersion("aa", "op", start)
+			c, err := tt.endpoint().DeleteVersion("aaa", "op", start)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,10 +173,10 @@ func TestSuccessorOfADeletedDefault(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	one := healthy(create(t, nil).Endpoint, "aa")
+	one := healthy(create(t, nil).Endpoint, "aaa")
 	running := create(t, nil).Endpoint
 	full := one
-	for _, id := range []string{"b1", "c1", "d1", "e1", "f1"} {
+	for _, id := range []string{"bb1", "cc1", "dd1", "ee1", "ff1"} {
 		full = add(t, full, id, nil).Endpoint
 	}
 	deleting, err := one.BeginDeletion("op-delete", start)
@@ -188,7 +188,7 @@ func TestRefusals(t *testing.T) {
 		return err
 	}
 	update := func(e endpoint.Endpoint, id string, change func(*endpoint.VersionInput)) error {
-		in := input(e, "aa")
+		in := input(e, "aaa")
 		change(&in)
 		_, err := e.UpdateVersion(id, "op", in, start)
 		return err
@@ -199,17 +199,17 @@ func TestRefusals(t *testing.T) {
 		reason string
 		words  []string
 	}{
-		{"a seventh version", addTo(full, "g1", 0), "TOO_MANY_VERSIONS", []string{"6 versions", "aa, b1, c1, d1, e1, f1"}},
-		{"a name that is taken", addTo(one, "aa", 0), "VERSION_ALREADY_EXISTS", []string{"version aa"}},
-		{"a sum over 100", addTo(add(t, one, "bb", func(in *endpoint.VersionInput) { in.Percentile = 70.5 }).Endpoint, "cc", 29.51), "INVALID_ARGUMENT",
-			[]string{"version.traffic_percentile", "100.01", "aa 0, bb 70.5, cc 29.51"}},
-		{"three decimals", addTo(one, "bb", 0.125), "INVALID_ARGUMENT", []string{"two decimals"}},
-		{"the default can't be given up", update(one, "aa", func(in *endpoint.VersionInput) { in.Default = false }), "INVALID_ARGUMENT",
+		{"a seventh version", addTo(full, "gg1", 0), "TOO_MANY_VERSIONS", []string{"6 versions", "aaa, bb1, cc1, dd1, ee1, ff1"}},
+		{"a name that is taken", addTo(one, "aaa", 0), "VERSION_ALREADY_EXISTS", []string{"version aaa"}},
+		{"a sum over 100", addTo(add(t, one, "bbb", func(in *endpoint.VersionInput) { in.Percentile = 70.5 }).Endpoint, "ccc", 29.51), "INVALID_ARGUMENT",
+			[]string{"version.traffic_percentile", "100.01", "aaa 0, bbb 70.5, ccc 29.51"}},
+		{"three decimals", addTo(one, "bbb", 0.125), "INVALID_ARGUMENT", []string{"two decimals"}},
+		{"the default can't be given up", update(one, "aaa", func(in *endpoint.VersionInput) { in.Default = false }), "INVALID_ARGUMENT",
 			[]string{"version.is_default", "set is_default to true on the version"}},
-		{"an unknown version", update(one, "zz", func(*endpoint.VersionInput) {}), "VERSION_NOT_FOUND", []string{"no version zz", "it has aa"}},
-		{"what a version runs, while its operation runs", update(running, "aa", func(in *endpoint.VersionInput) { in.Spec.CPU = 1 }), "OPERATION_RUNNING", []string{"op-aa"}},
-		{"the last version", second(one.DeleteVersion("aa", "op", start)), "LAST_VERSION", []string{"delete the endpoint"}},
-		{"an endpoint that is being deleted", addTo(deleting.Endpoint, "bb", 0), "ENDPOINT_DELETING", []string{"op-delete"}},
+		{"an unknown version", update(one, "zz", func(*endpoint.VersionInput) {}), "VERSION_NOT_FOUND", []string{"no version zz", "it has aaa"}},
+		{"what a version runs, while its operation runs", update(running, "aaa", func(in *endpoint.VersionInput) { in.Spec.CPU = 1 }), "OPERATION_RUNNING", []string{"op-aaa"}},
+		{"the last version", second(one.DeleteVersion("aaa", "op", start)), "LAST_VERSION", []string{"delete the endpoint"}},
+		{"an endpoint that is being deleted", addTo(deleting.Endpoint, "bbb", 0), "ENDPOINT_DELETING", []string{"op-delete"}},
 		{"deleting it again", second(deleting.Endpoint.BeginDeletion("op", start)), "ENDPOINT_DELETING", []string{"op-delete"}},
 	}
 	for _, tt := range tests {
@@ -289,7 +289,7 @@ func TestOperationsEnd(t *testing.T) {
 	}{
 		{"healthy", status(endpoint.Healthy, 1), 0, true, "", ""},
 		{"healthy, but of an earlier revision", status(endpoint.Healthy, 0), 0, false, "", ""},
-		{"failed, with cause and log", status(endpoint.Failed, 1), 0, true, "VERSION_FAILED", "version aa failed: the cause\nTraceback\nValueError: x"},
+		{"failed, with cause and log", status(endpoint.Failed, 1), 0, true, "VERSION_FAILED", "version aaa failed: the cause\nTraceback\nValueError: x"},
 		{"no room yet", status(endpoint.Unschedulable, 1), 4 * time.Minute, false, "", ""},
 		{"no room for too long", status(endpoint.Unschedulable, 1), 5 * time.Minute, true, "UNSCHEDULABLE", "found no room on its compute target for 5m0s: the cause"},
 		{"slow", status(endpoint.Transitioning, 1), 19 * time.Minute, false, "", ""},
@@ -298,7 +298,7 @@ func TestOperationsEnd(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e := create(t, nil).Endpoint
-			o := endpoint.Observation{Statuses: map[string]endpoint.Status{"aa": tt.status}}
+			o := endpoint.Observation{Statuses: map[string]endpoint.Status{"aaa": tt.status}}
 			c, _ := e.Observe(o, limits, start)
 			if tt.after > 0 {
 				wake := c.Endpoint.Wake(limits)
@@ -324,16 +324,16 @@ func TestOperationsEnd(t *testing.T) {
 }
 
 func TestDeletingAVersionEndsItsOperation(t *testing.T) {
-	e := healthy(create(t, nil).Endpoint, "aa")
-	e = add(t, e, "bb", nil).Endpoint
-	c, err := e.DeleteVersion("bb", "op-delete", start)
+	e := healthy(create(t, nil).Endpoint, "aaa")
+	e = add(t, e, "bbb", nil).Endpoint
+	c, err := e.DeleteVersion("bbb", "op-delete", start)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Ended) != 1 || c.Ended[0].Operation != "op-bb" || c.Ended[0].Err.Reason != "VERSION_DELETED" {
+	if len(c.Ended) != 1 || c.Ended[0].Operation != "op-bbb" || c.Ended[0].Err.Reason != "VERSION_DELETED" {
 		t.Errorf("ended: %+v", c.Ended)
 	}
-	b, _ := e.Version("bb")
+	b, _ := e.Version("bbb")
 	c, _ = c.Endpoint.Observe(endpoint.Observation{Gone: map[string]bool{b.Workload: true}}, limits, start)
 	if diff := cmp.Diff([]endpoint.Ended{{Operation: "op-delete"}}, c.Ended); diff != "" || len(c.Endpoint.Retired) != 0 {
 		t.Errorf("once the workload is gone (-want +got):\n%s", diff)
@@ -341,19 +341,19 @@ func TestDeletingAVersionEndsItsOperation(t *testing.T) {
 }
 
 func TestPropertiesAreOnlyAdded(t *testing.T) {
-	e := create(t, func(c *endpoint.Creation) { c.Version.Input.Properties = map[string]string{"aa": "1"} }).Endpoint
-	in := input(e, "aa")
-	in.Properties = map[string]string{"bb": "2"}
-	c, err := e.UpdateVersion("aa", "op", in, start)
+	e := create(t, func(c *endpoint.Creation) { c.Version.Input.Properties = map[string]string{"aaa": "1"} }).Endpoint
+	in := input(e, "aaa")
+	in.Properties = map[string]string{"bbb": "2"}
+	c, err := e.UpdateVersion("aaa", "op", in, start)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, _ := c.Endpoint.Version("aa")
-	if diff := cmp.Diff(map[string]string{"aa": "1", "bb": "2"}, v.Properties); diff != "" {
+	v, _ := c.Endpoint.Version("aaa")
+	if diff := cmp.Diff(map[string]string{"aaa": "1", "bbb": "2"}, v.Properties); diff != "" {
 		t.Errorf("properties (-want +got):\n%s", diff)
 	}
-	in.Properties = map[string]string{"aa": "3"}
-	if _, err := e.UpdateVersion("aa", "op", in, start); apierr.KindOf(err) != apierr.InvalidArgument || !strings.Contains(err.Error(), "version.properties.a") {
+	in.Properties = map[string]string{"aaa": "3"}
+	if _, err := e.UpdateVersion("aaa", "op", in, start); apierr.KindOf(err) != apierr.InvalidArgument || !strings.Contains(err.Error(), "version.properties.a") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // the rules that must hold at every moment.
 func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		ids := rapid.SampledFrom([]string{"aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"})
+		ids := rapid.SampledFrom([]string{"aaa", "bbb", "ccc", "ddd", "eee", "fff", "ggg", "hhh"})
 		e := create(t, nil).Endpoint
 		check(t, e)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {

@@ -27,8 +27,8 @@ type Input struct {
 // asked for or not, and a treatment unless it is asked to be the control.
 func Create(in Creation, now time.Time) (Change, error) {
 	var v apierr.Violations
-	CheckName("endpoint_id", in.ID, 3, &v)
-	CheckName("version_id", in.Version.ID, 2, &v)
+	CheckName("endpoint_id", in.ID, &v)
+	CheckName("version_id", in.Version.ID, &v)
 	first := newVersion(in.Version, now, &v)
 	if err := v.Err(); err != nil {
 		return Change{}, err

@@ -253,9 +253,9 @@ func checkEnvironment(field string, variables map[string]string, v *apierr.Viola
 func VariableName(name string) bool { return variablePattern.MatchString(name) }
 
 // CheckName checks the name of an endpoint or version.
-func CheckName(field, name string, shortest int, v *apierr.Violations) {
-	if !namePattern.MatchString(name) || len(name) < shortest || len(name) > 32 {
-		v.Add(field, "must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be %d to 32 characters long, not %q", shortest, name)
+func CheckName(field, name string, v *apierr.Violations) {
+	if !namePattern.MatchString(name) || len(name) < 3 || len(name) > 32 {
+		v.Add(field, "must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 3 to 32 characters long, not %q", name)
 	}
 }
 

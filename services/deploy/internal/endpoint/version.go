@@ -37,7 +37,7 @@ func (e Endpoint) AddVersion(n NewVersion, maxVersions int, now time.Time) (Chan
 	}
 	var v apierr.Violations
 	next := e.clone()
-	CheckName("version_id", n.ID, 2, &v)
+	CheckName("version_id", n.ID, &v)
 	added := newVersion(n, now, &v)
 	next.checkSum(n.ID, added.Percentile, &v)
 	if err := v.Err(); err != nil {

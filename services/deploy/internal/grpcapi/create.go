@@ -26,7 +26,7 @@ const (
 	keysTimeout = 4 * time.Second
 	// reservedAgain is how often a name that another request holds is looked at.
 	reservedAgain    = 200 * time.Millisecond
-	defaultVersionID = "v1"
+	defaultVersionID = "version1"
 	defaultTarget    = "local"
 )
 

@@ -215,7 +215,7 @@ func (s section) unused(why string, keys ...string) {
 func (r *Result) version(top section) {
 	if id, ok := top.text("versionName"); ok {
 		var v apierr.Violations
-		endpoint.CheckName(top.name("versionName"), id, 2, &v)
+		endpoint.CheckName(top.name("versionName"), id, &v)
 		if len(v) == 0 {
 			r.VersionID = id
 		}

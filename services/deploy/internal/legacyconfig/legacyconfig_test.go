@@ -165,7 +165,7 @@ AuthEnabled: true
 			{"namespace", "must hold only lower-case letters, digits and dashes, begin and end with a letter or digit, and be at most 63 characters long"},
 			{"scoringTimeoutMs", "must not be greater than 300000"},
 			{"trafficPercentile", "cannot be negative or greater than 100"},
-			{"versionName", `must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 2 to 32 characters long, not "A"`},
+			{"versionName", `must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 3 to 32 characters long, not "A"`},
 		}},
 	}
 	for _, tt := range tests {

@@ -48,7 +48,7 @@ func TestObserve(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := endpoint.Version{ID: "aa", Revision: tt.revision, Status: tt.before}
+			v := endpoint.Version{ID: "aaa", Revision: tt.revision, Status: tt.before}
 			if got := status.NeedsApply(v, tt.seen); got != tt.apply {
 				t.Errorf("needs to be applied: %v", got)
 			}

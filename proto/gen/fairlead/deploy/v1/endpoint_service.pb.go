@@ -200,7 +200,7 @@ type CreateEndpointRequest struct {
 	EndpointId string `protobuf:"bytes,2,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
 	// The endpoint.
 	Endpoint *Endpoint `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// The first version's name; empty means "v1".
+	// The first version's name; empty means "version1".
 	VersionId string `protobuf:"bytes,4,opt,name=version_id,json=versionId,proto3" json:"version_id,omitempty"`
 	// The first version.
 	Version *EndpointVersion `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
@@ -1330,7 +1330,7 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\n" +
 	"version_id\x18\x04 \x01(\tB\x8c\x02\xbaH\x88\x02\xba\x01\x84\x02\n" +
 	"\n" +
-	"version_id\x12\x90\x01must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 2 to 32 characters long\x1acthis == '' || (this.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(this) >= 2 && size(this) <= 32)R\tversionId\x12E\n" +
+	"version_id\x12\x90\x01must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 3 to 32 characters long\x1acthis == '' || (this.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(this) >= 3 && size(this) <= 32)R\tversionId\x12E\n" +
 	"\aversion\x18\x05 \x01(\v2#.fairlead.deploy.v1.EndpointVersionB\x06\xbaH\x03\xc8\x01\x01R\aversion\x123\n" +
 	"\x04keys\x18\x06 \x01(\v2\x1f.fairlead.deploy.v1.InitialKeysR\x04keys\x12#\n" +
 	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x12*\n" +
@@ -1366,7 +1366,7 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\n" +
 	"version_id\x18\x02 \x01(\tB\xfc\x01\xbaH\xf8\x01\xba\x01\xf4\x01\n" +
 	"\n" +
-	"version_id\x12\x90\x01must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 2 to 32 characters long\x1aSthis.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(this) >= 2 && size(this) <= 32R\tversionId\x12E\n" +
+	"version_id\x12\x90\x01must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 3 to 32 characters long\x1aSthis.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(this) >= 3 && size(this) <= 32R\tversionId\x12E\n" +
 	"\aversion\x18\x03 \x01(\v2#.fairlead.deploy.v1.EndpointVersionB\x06\xbaH\x03\xc8\x01\x01R\aversion\x12\x12\n" +
 	"\x04etag\x18\x04 \x01(\tR\x04etag\x12#\n" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12*\n" +

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,10 @@ const (
 	modelsFolder = "azureml-models"
 	workFolder   = "run"
 )
+
+// timeoutMargin is how much later than the router a scorer gives a request up:
+// the router's answer says what happened, the scorer's only frees the worker.
+const timeoutMargin = 5 * time.Second
 
 // prepare lays out the folder of the replica.
 func (p *process) prepare(ctx context.Context) error {
@@ -129,7 +134,7 @@ func (p *process) command(python interpreter.Interpreter) []string {
 		"--model-dir", model, "--models-root", models,
 		"--python", python.Path,
 		"--workers", strconv.Itoa(p.workers()),
-		"--scoring-timeout", spec.ScoringTimeout.String(),
+		"--scoring-timeout", (spec.ScoringTimeout + timeoutMargin).String(),
 		"--drain-timeout", spec.DrainTimeout.String(),
 		"--run-dir", filepath.Join(p.dir, workFolder),
 		"--supervisor-lock", filepath.Join(p.driver.cfg.DataDir, lockFile),
