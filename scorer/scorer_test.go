@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -187,6 +188,58 @@ func TestCallerGone(t *testing.T) {
 				t.Errorf("%d restarts, want %d", s.Workers.Restarts, test.restarts)
 			}
 		})
+	}
+}
+
+// TestCallerGoneWithUnreadBody: run() gets no body of a GET request, but its caller can leave all the same.
+func TestCallerGoneWithUnreadBody(t *testing.T) {
+	cfg := obedientConfig(t)
+	cfg.Limits.CancelGrace = 10 * time.Millisecond
+	r := startReady(t, cfg)
+	mark := filepath.Join(t.TempDir(), "begun")
+	ctx, leave := context.WithCancel(t.Context())
+	query := url.Values{"touch": {mark}, "sleep": {"600"}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"/score?"+query, strings.NewReader("not for run()"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if res, err := r.client.Do(req); err == nil {
+			drain(res)
+		}
+	}()
+	awaitFile(t, mark)
+	leave()
+	<-left
+	r.await(t, "the worker is replaced", func(s status) bool { return s.Workers.Restarts == 1 && s.Workers.Ready == 1 })
+}
+
+// TestRequestThatWorkersCannotReceive: it must not go from worker to worker and end them all.
+func TestRequestThatWorkersCannotReceive(t *testing.T) {
+	cfg := scorer.DefaultConfig()
+	cfg.Workers = 2
+	cfg.EntryScript = pythontest.Script(t, `
+import resource
+
+def init():
+    with open("/proc/self/statm") as f: size = int(f.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (32 << 20),) * 2)
+
+def run(data):
+    return len(data)
+`)
+	r := startReady(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	a := r.score(ctx, strings.Repeat("x", 80<<20))
+	if a.status != http.StatusInternalServerError || a.failed != "True" || !strings.Contains(a.body, "The worker ended while it ran this request: exit code 1") {
+		t.Errorf("got %d %s %.300s %v", a.status, a.failed, a.body, a.err)
+	}
+	s := r.await(t, "both workers are up", func(s status) bool { return s.Workers.Ready == 2 })
+	if s.Workers.Restarts != 1 {
+		t.Errorf("%d workers ended, want 1", s.Workers.Restarts)
 	}
 }
 

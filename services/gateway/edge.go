@@ -146,13 +146,18 @@ func isStatus(err error) bool {
 // handler puts everything behind one listener.
 func (e *edge) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]string{"status": "alive"}) })
-	mux.HandleFunc("GET /readyz", e.readiness)
-	mux.HandleFunc("GET /openapi.json", e.document)
-	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]string{"version": e.version}) })
-	mux.Handle("GET /v1/workspaces/{workspace}/events:watch", e.events)
+	for path, page := range map[string]http.HandlerFunc{
+		"/{$}":          e.welcome,
+		"/healthz":      func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]string{"status": "alive"}) },
+		"/readyz":       e.readiness,
+		"/openapi.json": e.document,
+		"/v1/version":   func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]string{"version": e.version}) },
+		"/v1/workspaces/{workspace}/events:watch": e.events.ServeHTTP,
+	} {
+		mux.HandleFunc("GET "+path, page)
+		mux.HandleFunc(path, rest.WriteReadOnly)
+	}
 	mux.Handle("/v1/", e.rest)
-	mux.HandleFunc("GET /{$}", e.welcome)
 	mux.HandleFunc("/", rest.WriteNotFound)
 	plain := e.guard(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

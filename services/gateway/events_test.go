@@ -142,6 +142,23 @@ func TestServerSentEventsFollow(t *testing.T) {
 	}
 }
 
+// TestServerSentEventsHead: an answer without a body is over at once, and the connection free for the next request.
+func TestServerSentEventsHead(t *testing.T) {
+	b := withEvents(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 2 {
+		resp, err := b.client.Do(b.request(t, "HEAD", "/v1/workspaces/default/events:watch", "").WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != "text/event-stream" {
+			t.Errorf("%d %s", resp.StatusCode, got)
+		}
+	}
+}
+
 func TestServerSentEventsRefuse(t *testing.T) {
 	b := withEvents(t)
 	for name, tt := range map[string]struct {

@@ -312,6 +312,20 @@ func TestPagesOfTheEdge(t *testing.T) {
 	}
 }
 
+func TestPagesOfTheEdgeAreRead(t *testing.T) {
+	b := start(t)
+	for _, path := range []string{"/healthz", "/readyz", "/v1/version", "/openapi.json", "/v1/workspaces/default/events:watch"} {
+		resp, err := b.client.Do(b.request(t, "POST", path, "{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Allow"); resp.StatusCode != http.StatusMethodNotAllowed || got != "GET, HEAD" {
+			t.Errorf("POST %s: %d, Allow %q", path, resp.StatusCode, got)
+		}
+	}
+}
+
 func TestUpdateMaskOverGRPC(t *testing.T) {
 	b := start(t)
 	got, err := authv1.NewWorkspaceServiceClient(b.conn).UpdateWorkspace(as(t, token), &authv1.UpdateWorkspaceRequest{

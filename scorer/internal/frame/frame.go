@@ -27,10 +27,15 @@ const (
 	joinLimit = 32 << 10
 )
 
-// ErrTooLarge is returned for a frame beyond the limits.
-var ErrTooLarge = errors.New("frame is too large")
+var (
+	// ErrTooLarge is returned for a frame beyond the limits.
+	ErrTooLarge = errors.New("frame is too large")
+	// ErrCutOff is returned when some of a frame was written and the rest can't be.
+	ErrCutOff = errors.New("frame is cut off")
+)
 
-// Write writes one frame: a small one at once, the body of a larger one without copying it.
+// Write writes one frame: a small one at once, the body of a larger one without copying it. Unless the error is ErrCutOff,
+// nothing was written.
 func Write(w io.Writer, header, body []byte) error {
 	if len(header) > MaxHeader || uint64(len(body)) > MaxBody {
 		return fmt.Errorf("%w: header of %d bytes, body of %d bytes", ErrTooLarge, len(header), len(body))
@@ -44,10 +49,13 @@ func Write(w io.Writer, header, body []byte) error {
 	binary.BigEndian.PutUint32(start[4:], uint32(len(body)))
 	start = append(start, header...)
 	start = append(start, body[:joined]...)
-	if _, err := w.Write(start); err != nil || joined == len(body) {
-		return err
+	n, err := w.Write(start)
+	if err == nil && joined < len(body) {
+		_, err = w.Write(body)
 	}
-	_, err := w.Write(body)
+	if err != nil && n > 0 {
+		return fmt.Errorf("%w: %w", ErrCutOff, err)
+	}
 	return err
 }
 

@@ -82,6 +82,31 @@ func TestWriteRefusesLongHeader(t *testing.T) {
 	}
 }
 
+// room is a writer that takes so many bytes.
+type room struct{ left int }
+
+func (r *room) Write(p []byte) (int, error) {
+	n := min(len(p), r.left)
+	r.left -= n
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func TestWriteTellsWhetherTheFrameHasBegun(t *testing.T) {
+	const whole = 8 + 2 + 1<<20
+	for taken, begun := range map[int]bool{0: false, 1: true, 9: true, 10: true, 11: true, whole - 1: true} {
+		err := frame.Write(&room{taken}, []byte("{}"), make([]byte, 1<<20))
+		if !errors.Is(err, io.ErrShortWrite) || errors.Is(err, frame.ErrCutOff) != begun {
+			t.Errorf("after %d bytes: %v, want ErrCutOff: %v", taken, err, begun)
+		}
+	}
+	if err := frame.Write(&room{whole}, []byte("{}"), make([]byte, 1<<20)); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x02\x00\x00\x00\x01{}x"))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff"))

@@ -45,9 +45,10 @@ func (s *Server) score(w http.ResponseWriter, r *http.Request, id string) {
 	s.answerReply(w, reply)
 }
 
-// body reads the request's body whole, so that a slow client keeps no worker busy.
+// body reads the request's body whole, so that a slow client keeps no worker busy. That of a GET request does not reach run(), but
+// only behind a body can net/http see that the client leaves.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Method == http.MethodGet || r.ContentLength == 0 {
+	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	if r.ContentLength > s.cfg.MaxBody {
@@ -59,6 +60,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)); err != nil {
 		return nil, err
+	}
+	if r.Method == http.MethodGet {
+		return nil, nil
 	}
 	if isForm(r.Header.Get(headerContentType)) {
 		s.formOnce.Do(func() {

@@ -106,18 +106,16 @@ func (p *process) retire() { p.retireOnce.Do(func() { close(p.retired) }) }
 
 // end lets an idle process end by itself, and kills a busy or unwilling one. It returns when the process is gone.
 func (p *process) end() {
-	p.retire()
 	if p.inUse.TryLock() {
 		_ = p.conn.CloseWrite()
 		p.inUse.Unlock()
 	} else {
 		p.condemn()
 	}
-	patience := time.NewTimer(farewell)
-	defer patience.Stop()
+	p.awaitEnd()
 	select {
 	case <-p.ended:
-	case <-patience.C:
+	default:
 		p.condemn()
 		<-p.ended
 	}
@@ -214,7 +212,8 @@ func (p *process) begin(ctx context.Context, cfg Config) (release func()) {
 
 func (p *process) exchange(header, body []byte) (message, []byte, error) {
 	if err := frame.Write(p.conn, header, body); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		// A worker that got some of the request may have ended because of it; the next one would, too.
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, frame.ErrCutOff) {
 			return message{}, nil, err
 		}
 		return message{}, nil, fmt.Errorf("%w: %w", errNotSent, err)
@@ -242,8 +241,12 @@ func (p *process) failure(ctx context.Context, cfg Config, err error) error {
 		late = false
 	default:
 	}
-	if late {
+	switch {
+	case late:
 		p.condemn()
+	case !errors.Is(err, errNotSent):
+		// It is ending by itself; a signal now would hide how.
+		p.awaitEnd()
 	}
 	p.kill()
 	switch {
@@ -255,10 +258,23 @@ func (p *process) failure(ctx context.Context, cfg Config, err error) error {
 		return &TimeoutError{Limit: cfg.Timeout}
 	}
 	<-p.ended
-	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return &CrashError{Cause: "it broke the protocol: " + err.Error()}
+	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, os.ErrDeadlineExceeded, frame.ErrCutOff} {
+		if errors.Is(err, gone) {
+			return &CrashError{Cause: p.exit}
+		}
 	}
-	return &CrashError{Cause: p.exit}
+	return &CrashError{Cause: "it broke the protocol: " + err.Error()}
+}
+
+// awaitEnd gives a process that has closed its socket the time to end.
+func (p *process) awaitEnd() {
+	p.retire()
+	patience := time.NewTimer(farewell)
+	defer patience.Stop()
+	select {
+	case <-p.ended:
+	case <-patience.C:
+	}
 }
 
 func describeExit(state *os.ProcessState, err error) string {

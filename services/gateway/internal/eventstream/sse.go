@@ -26,6 +26,8 @@ const (
 	writeTimeout = 30 * time.Second
 	// retryMillis is how long browsers wait before they connect again.
 	retryMillis = 2000
+
+	contentType = "text/event-stream"
 )
 
 // step is one outcome of reading the log.
@@ -43,6 +45,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		httperr.Write(w, err, r.Header.Get(rpc.RequestIDHeader))
 		return
+	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", contentType)
+		return // with nothing to come, it would last for ever and keep the connection
 	}
 	ctx, cancel := s.Stopping.Bind(r.Context())
 	steps := make(chan step)
@@ -165,7 +171,7 @@ type sse struct {
 
 func (o sse) begin() error {
 	h := o.w.Header()
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // some proxies would hold events back
 	o.w.WriteHeader(http.StatusOK)

@@ -118,9 +118,7 @@ func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	case http.StatusNotFound:
 		WriteNotFound(w, r)
 	case http.StatusMethodNotAllowed:
-		st := apierr.ToStatus(apierr.New(apierr.InvalidArgument, "METHOD_NOT_ALLOWED",
-			"%s is not a method of %s; the methods of every path are in /openapi.json", r.Method, r.URL.Path))
-		httperr.WriteStatus(w, st, code, id)
+		writeMethodNotAllowed(w, r)
 	default:
 		httperr.WriteStatus(w, status.New(codes.InvalidArgument, "the path is malformed"), code, id)
 	}
@@ -130,4 +128,16 @@ func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 func WriteNotFound(w http.ResponseWriter, r *http.Request) {
 	httperr.Write(w, apierr.New(apierr.NotFound, "NO_SUCH_PATH",
 		"there is no %s here; all paths are in /openapi.json", r.URL.Path), r.Header.Get(rpc.RequestIDHeader))
+}
+
+// WriteReadOnly answers any other method than GET and HEAD for a path that has only these.
+func WriteReadOnly(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", "GET, HEAD")
+	writeMethodNotAllowed(w, r)
+}
+
+func writeMethodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	st := apierr.ToStatus(apierr.New(apierr.InvalidArgument, "METHOD_NOT_ALLOWED",
+		"%s is not a method of %s; the methods of every path are in /openapi.json", r.Method, r.URL.Path))
+	httperr.WriteStatus(w, st, http.StatusMethodNotAllowed, r.Header.Get(rpc.RequestIDHeader))
 }

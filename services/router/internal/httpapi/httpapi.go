@@ -5,7 +5,8 @@
 // Decisions that callers see:
 //   - An endpoint that does not exist is 404 also without a key: clear errors win
 //     over hiding names.
-//   - OPTIONS passes without a key, so that browsers' preflight requests work.
+//   - OPTIONS passes without a key, so that browsers' preflight requests work. Its
+//     body does not: who shows no key must not keep a replica busy with one.
 //   - Health, swagger.json and OPTIONS go to the endpoint's anchor version; only
 //     scoring walks the split.
 //   - The scoring timeout runs from arrival, waiting included.
@@ -147,14 +148,9 @@ func (h *Handler) score(x *exchange, endpoint *routetable.Endpoint) *refusal {
 		x.w.Header()[headerVersion] = []string{version.Name}
 		if choice == 0 {
 			x.setDeadlines(version.ScoringTimeout)
-			body, err := proxy.ReadBody(x.r, h.maxBodyBytes)
+			body, err := h.takeBody(x)
 			if err != nil {
 				return h.explain(x, version, err)
-			}
-			if body.Streamed() {
-				// Otherwise net/http takes the rest of the body itself as soon as the
-				// answer begins. A writer that cannot (in tests) works without.
-				_ = http.NewResponseController(x.w).EnableFullDuplex()
 			}
 			call = x.call(body)
 		}
@@ -171,6 +167,23 @@ func (h *Handler) score(x *exchange, endpoint *routetable.Endpoint) *refusal {
 		}
 	}
 	return refuseNoReplicas(x.target.id.Endpoint)
+}
+
+// takeBody takes over the body of a request, as far as the replica gets it.
+func (h *Handler) takeBody(x *exchange) (*proxy.Body, error) {
+	body := &proxy.Body{}
+	if x.r.Method != http.MethodOptions {
+		var err error
+		if body, err = proxy.ReadBody(x.r, h.maxBodyBytes); err != nil {
+			return nil, err
+		}
+	}
+	if body.Streamed() || x.r.Method == http.MethodOptions {
+		// Otherwise net/http takes the rest of the body itself as soon as the
+		// answer begins. A writer that cannot (in tests) works without.
+		_ = http.NewResponseController(x.w).EnableFullDuplex()
+	}
+	return body, nil
 }
 
 // forward waits for a place and sends the request there. When the replica

@@ -215,6 +215,37 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// TestPreflightHoldsNoPlace: OPTIONS passes without a key, so a body that never
+// ends must not keep a replica from those who have one.
+func TestPreflightHoldsNoPlace(t *testing.T) {
+	b := newBed(t, 1<<20)
+	bodies := make(chan int64, 1)
+	b.serve(func(v *routetable.RouteVersion) { v.MaxConcurrent = 1 }, replica(t, "r", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			bodies <- r.ContentLength
+		}
+		answers("ok")(w, r)
+	}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, "OPTIONS /api/v1/service/diabetes/score HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-bodies; got != 0 {
+		t.Errorf("the replica was promised a body of %d bytes", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	got, err := b.send(ctx, http.MethodPost, "/api/v1/service/diabetes/score", nil, strings.NewReader("{}"))
+	if err != nil || got.status != http.StatusOK {
+		t.Errorf("scoring beside it: %d %v", got.status, err)
+	}
+}
+
 func TestFaultOfTheRouter(t *testing.T) {
 	b := newBed(t, 1000)
 	broken := route(version("v1", 10_000))
