@@ -272,6 +272,6 @@ func withRequestID(st *status.Status, id string) *status.Status {
 		return st
 	}
 	p := st.Proto()
-	p.Details = append(slices.DeleteFunc(p.Details, func(d *anypb.Any) bool { return d.GetTypeUrl() == own.GetTypeUrl() }), own)
+	p.Details = append(slices.DeleteFunc(p.GetDetails(), func(d *anypb.Any) bool { return d.GetTypeUrl() == own.GetTypeUrl() }), own)
 	return status.FromProto(p)
 }
