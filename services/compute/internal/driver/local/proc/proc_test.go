@@ -5,13 +5,19 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOwnProcess(t *testing.T) {
 	t.Setenv("FAIRLEAD_NOT_AT_START", "x")
 	own, err := Stat(os.Getpid())
-	if err != nil || own.Zombie || own.RSSBytes <= 0 || own.Session <= 0 {
+	if err != nil || own.Zombie || own.RSSBytes <= 0 {
 		t.Fatalf("%+v, %v", own, err)
+	}
+	// The session reads 0 where its leader is outside of this PID namespace.
+	if session, err := unix.Getsid(0); err != nil || own.Session != session {
+		t.Errorf("session %d, want %d, %v", own.Session, session, err)
 	}
 	if got := Variable(os.Getpid(), "FAIRLEAD_NOT_AT_START"); got != "" {
 		t.Errorf("a variable set later reads %q", got)
