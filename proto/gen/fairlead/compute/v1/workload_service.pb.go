@@ -161,7 +161,7 @@ func (x Replica_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Replica_State.Descriptor instead.
 func (Replica_State) EnumDescriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{7, 0}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // Workload is a set of equal replicas on a compute target.
@@ -299,9 +299,15 @@ type WorkloadSpec struct {
 	// The endpoint that it serves, for logs and lists: workspaces/{w}/endpoints/{e}.
 	Endpoint string `protobuf:"bytes,11,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// The version of the endpoint: the last part of its name.
-	Version       string `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version string `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
+	// The Kubernetes namespace; empty means one per workspace.
+	Namespace string `protobuf:"bytes,13,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// What the script's interpreter must have; left out, nothing is asked.
+	Python *PythonEnvironment `protobuf:"bytes,14,opt,name=python,proto3" json:"python,omitempty"`
+	// Whether the script's data collectors write.
+	CollectModelData bool `protobuf:"varint,15,opt,name=collect_model_data,json=collectModelData,proto3" json:"collect_model_data,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WorkloadSpec) Reset() {
@@ -418,6 +424,136 @@ func (x *WorkloadSpec) GetVersion() string {
 	return ""
 }
 
+func (x *WorkloadSpec) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *WorkloadSpec) GetPython() *PythonEnvironment {
+	if x != nil {
+		return x.Python
+	}
+	return nil
+}
+
+func (x *WorkloadSpec) GetCollectModelData() bool {
+	if x != nil {
+		return x.CollectModelData
+	}
+	return false
+}
+
+// PythonEnvironment is what a script asks of the Python that runs it.
+type PythonEnvironment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// environment:version, for messages.
+	Environment string `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// A version or its beginning, for example 3.11; empty means any.
+	PythonVersion string `protobuf:"bytes,2,opt,name=python_version,json=pythonVersion,proto3" json:"python_version,omitempty"`
+	// Requirements as pip knows them, for example "scikit-learn>=1.2".
+	PipRequirements []string `protobuf:"bytes,3,rep,name=pip_requirements,json=pipRequirements,proto3" json:"pip_requirements,omitempty"`
+	// Packages as conda knows them, for example "numpy=1.24".
+	CondaPackages []string `protobuf:"bytes,4,rep,name=conda_packages,json=condaPackages,proto3" json:"conda_packages,omitempty"`
+	// Where conda looks for packages.
+	CondaChannels []string `protobuf:"bytes,5,rep,name=conda_channels,json=condaChannels,proto3" json:"conda_channels,omitempty"`
+	// An interpreter on the node; empty means that the node chooses.
+	InterpreterPath string `protobuf:"bytes,6,opt,name=interpreter_path,json=interpreterPath,proto3" json:"interpreter_path,omitempty"`
+	// The node's packages are taken as they are; requirements are not checked.
+	UserManaged bool `protobuf:"varint,7,opt,name=user_managed,json=userManaged,proto3" json:"user_managed,omitempty"`
+	// The container image to build on, where replicas are containers.
+	BaseImage     string `protobuf:"bytes,8,opt,name=base_image,json=baseImage,proto3" json:"base_image,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PythonEnvironment) Reset() {
+	*x = PythonEnvironment{}
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PythonEnvironment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PythonEnvironment) ProtoMessage() {}
+
+func (x *PythonEnvironment) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PythonEnvironment.ProtoReflect.Descriptor instead.
+func (*PythonEnvironment) Descriptor() ([]byte, []int) {
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PythonEnvironment) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *PythonEnvironment) GetPythonVersion() string {
+	if x != nil {
+		return x.PythonVersion
+	}
+	return ""
+}
+
+func (x *PythonEnvironment) GetPipRequirements() []string {
+	if x != nil {
+		return x.PipRequirements
+	}
+	return nil
+}
+
+func (x *PythonEnvironment) GetCondaPackages() []string {
+	if x != nil {
+		return x.CondaPackages
+	}
+	return nil
+}
+
+func (x *PythonEnvironment) GetCondaChannels() []string {
+	if x != nil {
+		return x.CondaChannels
+	}
+	return nil
+}
+
+func (x *PythonEnvironment) GetInterpreterPath() string {
+	if x != nil {
+		return x.InterpreterPath
+	}
+	return ""
+}
+
+func (x *PythonEnvironment) GetUserManaged() bool {
+	if x != nil {
+		return x.UserManaged
+	}
+	return false
+}
+
+func (x *PythonEnvironment) GetBaseImage() string {
+	if x != nil {
+		return x.BaseImage
+	}
+	return ""
+}
+
 // ReplicaResources are requests (for placement) and limits (enforced).
 type ReplicaResources struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -437,7 +573,7 @@ type ReplicaResources struct {
 
 func (x *ReplicaResources) Reset() {
 	*x = ReplicaResources{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[2]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +585,7 @@ func (x *ReplicaResources) String() string {
 func (*ReplicaResources) ProtoMessage() {}
 
 func (x *ReplicaResources) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[2]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +598,7 @@ func (x *ReplicaResources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaResources.ProtoReflect.Descriptor instead.
 func (*ReplicaResources) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{2}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReplicaResources) GetCpu() float64 {
@@ -511,7 +647,7 @@ type Bundle struct {
 
 func (x *Bundle) Reset() {
 	*x = Bundle{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[3]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +659,7 @@ func (x *Bundle) String() string {
 func (*Bundle) ProtoMessage() {}
 
 func (x *Bundle) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[3]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +672,7 @@ func (x *Bundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bundle.ProtoReflect.Descriptor instead.
 func (*Bundle) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{3}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Bundle) GetFiles() []*File {
@@ -561,7 +697,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[4]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +709,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[4]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +722,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{4}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *File) GetPath() string {
@@ -625,7 +761,7 @@ type ModelMount struct {
 
 func (x *ModelMount) Reset() {
 	*x = ModelMount{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[5]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +773,7 @@ func (x *ModelMount) String() string {
 func (*ModelMount) ProtoMessage() {}
 
 func (x *ModelMount) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[5]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +786,7 @@ func (x *ModelMount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelMount.ProtoReflect.Descriptor instead.
 func (*ModelMount) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{5}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ModelMount) GetModel() string {
@@ -693,7 +829,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[6]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -705,7 +841,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[6]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,7 +854,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{6}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Probe) GetPeriod() *durationpb.Duration {
@@ -779,13 +915,15 @@ type Replica struct {
 	Accelerators []string `protobuf:"bytes,9,rep,name=accelerators,proto3" json:"accelerators,omitempty"`
 	// How many requests it works on at the same time.
 	MaxConcurrentRequests int32 `protobuf:"varint,10,opt,name=max_concurrent_requests,json=maxConcurrentRequests,proto3" json:"max_concurrent_requests,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// What its processes use; left out where the target does not say.
+	Usage         *ReplicaUsage `protobuf:"bytes,11,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[7]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +935,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[7]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +948,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{7}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Replica) GetId() string {
@@ -883,6 +1021,77 @@ func (x *Replica) GetMaxConcurrentRequests() int32 {
 	return 0
 }
 
+func (x *Replica) GetUsage() *ReplicaUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// ReplicaUsage is what a replica's processes use.
+type ReplicaUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Resident memory in bytes.
+	MemoryBytes int64 `protobuf:"varint,1,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	// The most that memory_bytes has been.
+	MemoryPeakBytes int64 `protobuf:"varint,2,opt,name=memory_peak_bytes,json=memoryPeakBytes,proto3" json:"memory_peak_bytes,omitempty"`
+	// Processor time used so far.
+	CpuTime       *durationpb.Duration `protobuf:"bytes,3,opt,name=cpu_time,json=cpuTime,proto3" json:"cpu_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaUsage) Reset() {
+	*x = ReplicaUsage{}
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaUsage) ProtoMessage() {}
+
+func (x *ReplicaUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaUsage.ProtoReflect.Descriptor instead.
+func (*ReplicaUsage) Descriptor() ([]byte, []int) {
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReplicaUsage) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ReplicaUsage) GetMemoryPeakBytes() int64 {
+	if x != nil {
+		return x.MemoryPeakBytes
+	}
+	return 0
+}
+
+func (x *ReplicaUsage) GetCpuTime() *durationpb.Duration {
+	if x != nil {
+		return x.CpuTime
+	}
+	return nil
+}
+
 // Request of ApplyWorkload.
 type ApplyWorkloadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -899,7 +1108,7 @@ type ApplyWorkloadRequest struct {
 
 func (x *ApplyWorkloadRequest) Reset() {
 	*x = ApplyWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[8]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1120,7 @@ func (x *ApplyWorkloadRequest) String() string {
 func (*ApplyWorkloadRequest) ProtoMessage() {}
 
 func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[8]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1133,7 @@ func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*ApplyWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{8}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApplyWorkloadRequest) GetName() string {
@@ -959,7 +1168,7 @@ type GetWorkloadRequest struct {
 
 func (x *GetWorkloadRequest) Reset() {
 	*x = GetWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1180,7 @@ func (x *GetWorkloadRequest) String() string {
 func (*GetWorkloadRequest) ProtoMessage() {}
 
 func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1193,7 @@ func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{9}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetWorkloadRequest) GetName() string {
@@ -1009,7 +1218,7 @@ type ListWorkloadsRequest struct {
 
 func (x *ListWorkloadsRequest) Reset() {
 	*x = ListWorkloadsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1230,7 @@ func (x *ListWorkloadsRequest) String() string {
 func (*ListWorkloadsRequest) ProtoMessage() {}
 
 func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1243,7 @@ func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{10}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListWorkloadsRequest) GetParent() string {
@@ -1071,7 +1280,7 @@ type ListWorkloadsResponse struct {
 
 func (x *ListWorkloadsResponse) Reset() {
 	*x = ListWorkloadsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1292,7 @@ func (x *ListWorkloadsResponse) String() string {
 func (*ListWorkloadsResponse) ProtoMessage() {}
 
 func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1305,7 @@ func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{11}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListWorkloadsResponse) GetWorkloads() []*Workload {
@@ -1124,7 +1333,7 @@ type DeleteWorkloadRequest struct {
 
 func (x *DeleteWorkloadRequest) Reset() {
 	*x = DeleteWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1345,7 @@ func (x *DeleteWorkloadRequest) String() string {
 func (*DeleteWorkloadRequest) ProtoMessage() {}
 
 func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1358,7 @@ func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{12}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteWorkloadRequest) GetName() string {
@@ -1168,7 +1377,7 @@ type DeleteWorkloadResponse struct {
 
 func (x *DeleteWorkloadResponse) Reset() {
 	*x = DeleteWorkloadResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1389,7 @@ func (x *DeleteWorkloadResponse) String() string {
 func (*DeleteWorkloadResponse) ProtoMessage() {}
 
 func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1402,7 @@ func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{13}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{15}
 }
 
 // Request of WatchWorkloads.
@@ -1205,7 +1414,7 @@ type WatchWorkloadsRequest struct {
 
 func (x *WatchWorkloadsRequest) Reset() {
 	*x = WatchWorkloadsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1426,7 @@ func (x *WatchWorkloadsRequest) String() string {
 func (*WatchWorkloadsRequest) ProtoMessage() {}
 
 func (x *WatchWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1439,7 @@ func (x *WatchWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*WatchWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{14}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{16}
 }
 
 // Answer of WatchWorkloads: one change, or the mark that the state so far is complete.
@@ -1250,7 +1459,7 @@ type WatchWorkloadsResponse struct {
 
 func (x *WatchWorkloadsResponse) Reset() {
 	*x = WatchWorkloadsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1471,7 @@ func (x *WatchWorkloadsResponse) String() string {
 func (*WatchWorkloadsResponse) ProtoMessage() {}
 
 func (x *WatchWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1484,7 @@ func (x *WatchWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*WatchWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{15}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchWorkloadsResponse) GetEvent() isWatchWorkloadsResponse_Event {
@@ -1347,14 +1556,18 @@ type ReadWorkloadLogsRequest struct {
 	// How many of the last lines to begin with; 0 means 5,000.
 	TailLines int32 `protobuf:"varint,3,opt,name=tail_lines,json=tailLines,proto3" json:"tail_lines,omitempty"`
 	// Go on with new lines until the caller leaves.
-	Follow        bool `protobuf:"varint,4,opt,name=follow,proto3" json:"follow,omitempty"`
+	Follow bool `protobuf:"varint,4,opt,name=follow,proto3" json:"follow,omitempty"`
+	// The log of the process before the one that runs now.
+	Previous bool `protobuf:"varint,5,opt,name=previous,proto3" json:"previous,omitempty"`
+	// What was written before a replica was ready: fetching files, loading, init().
+	Init          bool `protobuf:"varint,6,opt,name=init,proto3" json:"init,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadWorkloadLogsRequest) Reset() {
 	*x = ReadWorkloadLogsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1579,7 @@ func (x *ReadWorkloadLogsRequest) String() string {
 func (*ReadWorkloadLogsRequest) ProtoMessage() {}
 
 func (x *ReadWorkloadLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1592,7 @@ func (x *ReadWorkloadLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadWorkloadLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadWorkloadLogsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{16}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadWorkloadLogsRequest) GetName() string {
@@ -1410,6 +1623,20 @@ func (x *ReadWorkloadLogsRequest) GetFollow() bool {
 	return false
 }
 
+func (x *ReadWorkloadLogsRequest) GetPrevious() bool {
+	if x != nil {
+		return x.Previous
+	}
+	return false
+}
+
+func (x *ReadWorkloadLogsRequest) GetInit() bool {
+	if x != nil {
+		return x.Init
+	}
+	return false
+}
+
 // Answer of ReadWorkloadLogs.
 type ReadWorkloadLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1421,7 +1648,7 @@ type ReadWorkloadLogsResponse struct {
 
 func (x *ReadWorkloadLogsResponse) Reset() {
 	*x = ReadWorkloadLogsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1660,7 @@ func (x *ReadWorkloadLogsResponse) String() string {
 func (*ReadWorkloadLogsResponse) ProtoMessage() {}
 
 func (x *ReadWorkloadLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1673,7 @@ func (x *ReadWorkloadLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadWorkloadLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadWorkloadLogsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{17}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadWorkloadLogsResponse) GetLines() []*LogLine {
@@ -1471,7 +1698,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1710,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1723,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{18}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogLine) GetTime() *timestamppb.Timestamp {
@@ -1545,7 +1772,7 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\x13STATE_UNSCHEDULABLE\x10\x04\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x05\x12\x12\n" +
 	"\x0eSTATE_DELETING\x10\x06:c\xeaA`\n" +
-	"\x11fairlead/Workload\x12Kworkspaces/{workspace}/computeTargets/{compute_target}/workloads/{workload}\"\xfc\x05\n" +
+	"\x11fairlead/Workload\x12Kworkspaces/{workspace}/computeTargets/{compute_target}/workloads/{workload}\"\x88\a\n" +
 	"\fWorkloadSpec\x12&\n" +
 	"\breplicas\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\breplicas\x12C\n" +
@@ -1560,10 +1787,23 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\rdrain_timeout\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\fdrainTimeout\x12\x1a\n" +
 	"\bendpoint\x18\v \x01(\tR\bendpoint\x12\x18\n" +
-	"\aversion\x18\f \x01(\tR\aversion\x1aG\n" +
+	"\aversion\x18\f \x01(\tR\aversion\x12\x1c\n" +
+	"\tnamespace\x18\r \x01(\tR\tnamespace\x12>\n" +
+	"\x06python\x18\x0e \x01(\v2&.fairlead.compute.v1.PythonEnvironmentR\x06python\x12,\n" +
+	"\x12collect_model_data\x18\x0f \x01(\bR\x10collectModelData\x1aG\n" +
 	"\x19EnvironmentVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa6\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x02\n" +
+	"\x11PythonEnvironment\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12%\n" +
+	"\x0epython_version\x18\x02 \x01(\tR\rpythonVersion\x12)\n" +
+	"\x10pip_requirements\x18\x03 \x03(\tR\x0fpipRequirements\x12%\n" +
+	"\x0econda_packages\x18\x04 \x03(\tR\rcondaPackages\x12%\n" +
+	"\x0econda_channels\x18\x05 \x03(\tR\rcondaChannels\x12)\n" +
+	"\x10interpreter_path\x18\x06 \x01(\tR\x0finterpreterPath\x12!\n" +
+	"\fuser_managed\x18\a \x01(\bR\vuserManaged\x12\x1d\n" +
+	"\n" +
+	"base_image\x18\b \x01(\tR\tbaseImage\"\xa6\x01\n" +
 	"\x10ReplicaResources\x12\x10\n" +
 	"\x03cpu\x18\x01 \x01(\x01R\x03cpu\x12\x1b\n" +
 	"\tcpu_limit\x18\x02 \x01(\x01R\bcpuLimit\x12!\n" +
@@ -1587,7 +1827,7 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\rinitial_delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\finitialDelay\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12+\n" +
 	"\x11success_threshold\x18\x04 \x01(\x05R\x10successThreshold\x12+\n" +
-	"\x11failure_threshold\x18\x05 \x01(\x05R\x10failureThreshold\"\x8a\x04\n" +
+	"\x11failure_threshold\x18\x05 \x01(\x05R\x10failureThreshold\"\xc3\x04\n" +
 	"\aReplica\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -1602,7 +1842,8 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"start_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12\"\n" +
 	"\faccelerators\x18\t \x03(\tR\faccelerators\x126\n" +
 	"\x17max_concurrent_requests\x18\n" +
-	" \x01(\x05R\x15maxConcurrentRequests\"\x99\x01\n" +
+	" \x01(\x05R\x15maxConcurrentRequests\x127\n" +
+	"\x05usage\x18\v \x01(\v2!.fairlead.compute.v1.ReplicaUsageR\x05usage\"\x99\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x12\n" +
@@ -1610,7 +1851,11 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\vSTATE_READY\x10\x03\x12\x12\n" +
 	"\x0eSTATE_DRAINING\x10\x04\x12\x15\n" +
 	"\x11STATE_BACKING_OFF\x10\x05\x12\x16\n" +
-	"\x12STATE_UNRESPONSIVE\x10\x06\"\x96\x01\n" +
+	"\x12STATE_UNRESPONSIVE\x10\x06\"\x93\x01\n" +
+	"\fReplicaUsage\x12!\n" +
+	"\fmemory_bytes\x18\x01 \x01(\x03R\vmemoryBytes\x12*\n" +
+	"\x11memory_peak_bytes\x18\x02 \x01(\x03R\x0fmemoryPeakBytes\x124\n" +
+	"\bcpu_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\acpuTime\"\x96\x01\n" +
 	"\x14ApplyWorkloadRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12=\n" +
 	"\x04spec\x18\x02 \x01(\v2!.fairlead.compute.v1.WorkloadSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\x12#\n" +
@@ -1633,13 +1878,15 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\achanged\x18\x01 \x01(\v2\x1d.fairlead.compute.v1.WorkloadH\x00R\achanged\x12\x1a\n" +
 	"\adeleted\x18\x02 \x01(\tH\x00R\adeleted\x12\x18\n" +
 	"\x06synced\x18\x03 \x01(\bH\x00R\x06syncedB\a\n" +
-	"\x05event\"\x93\x01\n" +
+	"\x05event\"\xc3\x01\n" +
 	"\x17ReadWorkloadLogsRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x12*\n" +
 	"\n" +
 	"tail_lines\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\ttailLines\x12\x16\n" +
-	"\x06follow\x18\x04 \x01(\bR\x06follow\"N\n" +
+	"\x06follow\x18\x04 \x01(\bR\x06follow\x12\x1a\n" +
+	"\bprevious\x18\x05 \x01(\bR\bprevious\x12\x12\n" +
+	"\x04init\x18\x06 \x01(\bR\x04init\"N\n" +
 	"\x18ReadWorkloadLogsResponse\x122\n" +
 	"\x05lines\x18\x01 \x03(\v2\x1c.fairlead.compute.v1.LogLineR\x05lines\"g\n" +
 	"\aLogLine\x12.\n" +
@@ -1667,76 +1914,81 @@ func file_fairlead_compute_v1_workload_service_proto_rawDescGZIP() []byte {
 }
 
 var file_fairlead_compute_v1_workload_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fairlead_compute_v1_workload_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_fairlead_compute_v1_workload_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_fairlead_compute_v1_workload_service_proto_goTypes = []any{
 	(Workload_State)(0),              // 0: fairlead.compute.v1.Workload.State
 	(Replica_State)(0),               // 1: fairlead.compute.v1.Replica.State
 	(*Workload)(nil),                 // 2: fairlead.compute.v1.Workload
 	(*WorkloadSpec)(nil),             // 3: fairlead.compute.v1.WorkloadSpec
-	(*ReplicaResources)(nil),         // 4: fairlead.compute.v1.ReplicaResources
-	(*Bundle)(nil),                   // 5: fairlead.compute.v1.Bundle
-	(*File)(nil),                     // 6: fairlead.compute.v1.File
-	(*ModelMount)(nil),               // 7: fairlead.compute.v1.ModelMount
-	(*Probe)(nil),                    // 8: fairlead.compute.v1.Probe
-	(*Replica)(nil),                  // 9: fairlead.compute.v1.Replica
-	(*ApplyWorkloadRequest)(nil),     // 10: fairlead.compute.v1.ApplyWorkloadRequest
-	(*GetWorkloadRequest)(nil),       // 11: fairlead.compute.v1.GetWorkloadRequest
-	(*ListWorkloadsRequest)(nil),     // 12: fairlead.compute.v1.ListWorkloadsRequest
-	(*ListWorkloadsResponse)(nil),    // 13: fairlead.compute.v1.ListWorkloadsResponse
-	(*DeleteWorkloadRequest)(nil),    // 14: fairlead.compute.v1.DeleteWorkloadRequest
-	(*DeleteWorkloadResponse)(nil),   // 15: fairlead.compute.v1.DeleteWorkloadResponse
-	(*WatchWorkloadsRequest)(nil),    // 16: fairlead.compute.v1.WatchWorkloadsRequest
-	(*WatchWorkloadsResponse)(nil),   // 17: fairlead.compute.v1.WatchWorkloadsResponse
-	(*ReadWorkloadLogsRequest)(nil),  // 18: fairlead.compute.v1.ReadWorkloadLogsRequest
-	(*ReadWorkloadLogsResponse)(nil), // 19: fairlead.compute.v1.ReadWorkloadLogsResponse
-	(*LogLine)(nil),                  // 20: fairlead.compute.v1.LogLine
-	nil,                              // 21: fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
-	(*v1.Condition)(nil),             // 22: fairlead.resource.v1.Condition
-	(*timestamppb.Timestamp)(nil),    // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 24: google.protobuf.Duration
+	(*PythonEnvironment)(nil),        // 4: fairlead.compute.v1.PythonEnvironment
+	(*ReplicaResources)(nil),         // 5: fairlead.compute.v1.ReplicaResources
+	(*Bundle)(nil),                   // 6: fairlead.compute.v1.Bundle
+	(*File)(nil),                     // 7: fairlead.compute.v1.File
+	(*ModelMount)(nil),               // 8: fairlead.compute.v1.ModelMount
+	(*Probe)(nil),                    // 9: fairlead.compute.v1.Probe
+	(*Replica)(nil),                  // 10: fairlead.compute.v1.Replica
+	(*ReplicaUsage)(nil),             // 11: fairlead.compute.v1.ReplicaUsage
+	(*ApplyWorkloadRequest)(nil),     // 12: fairlead.compute.v1.ApplyWorkloadRequest
+	(*GetWorkloadRequest)(nil),       // 13: fairlead.compute.v1.GetWorkloadRequest
+	(*ListWorkloadsRequest)(nil),     // 14: fairlead.compute.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),    // 15: fairlead.compute.v1.ListWorkloadsResponse
+	(*DeleteWorkloadRequest)(nil),    // 16: fairlead.compute.v1.DeleteWorkloadRequest
+	(*DeleteWorkloadResponse)(nil),   // 17: fairlead.compute.v1.DeleteWorkloadResponse
+	(*WatchWorkloadsRequest)(nil),    // 18: fairlead.compute.v1.WatchWorkloadsRequest
+	(*WatchWorkloadsResponse)(nil),   // 19: fairlead.compute.v1.WatchWorkloadsResponse
+	(*ReadWorkloadLogsRequest)(nil),  // 20: fairlead.compute.v1.ReadWorkloadLogsRequest
+	(*ReadWorkloadLogsResponse)(nil), // 21: fairlead.compute.v1.ReadWorkloadLogsResponse
+	(*LogLine)(nil),                  // 22: fairlead.compute.v1.LogLine
+	nil,                              // 23: fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
+	(*v1.Condition)(nil),             // 24: fairlead.resource.v1.Condition
+	(*timestamppb.Timestamp)(nil),    // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
 }
 var file_fairlead_compute_v1_workload_service_proto_depIdxs = []int32{
 	3,  // 0: fairlead.compute.v1.Workload.spec:type_name -> fairlead.compute.v1.WorkloadSpec
 	0,  // 1: fairlead.compute.v1.Workload.state:type_name -> fairlead.compute.v1.Workload.State
-	22, // 2: fairlead.compute.v1.Workload.ready:type_name -> fairlead.resource.v1.Condition
-	9,  // 3: fairlead.compute.v1.Workload.replicas:type_name -> fairlead.compute.v1.Replica
-	23, // 4: fairlead.compute.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
-	4,  // 5: fairlead.compute.v1.WorkloadSpec.resources:type_name -> fairlead.compute.v1.ReplicaResources
-	5,  // 6: fairlead.compute.v1.WorkloadSpec.source:type_name -> fairlead.compute.v1.Bundle
-	7,  // 7: fairlead.compute.v1.WorkloadSpec.models:type_name -> fairlead.compute.v1.ModelMount
-	21, // 8: fairlead.compute.v1.WorkloadSpec.environment_variables:type_name -> fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
-	24, // 9: fairlead.compute.v1.WorkloadSpec.scoring_timeout:type_name -> google.protobuf.Duration
-	8,  // 10: fairlead.compute.v1.WorkloadSpec.liveness_probe:type_name -> fairlead.compute.v1.Probe
-	24, // 11: fairlead.compute.v1.WorkloadSpec.drain_timeout:type_name -> google.protobuf.Duration
-	6,  // 12: fairlead.compute.v1.Bundle.files:type_name -> fairlead.compute.v1.File
-	6,  // 13: fairlead.compute.v1.ModelMount.files:type_name -> fairlead.compute.v1.File
-	24, // 14: fairlead.compute.v1.Probe.period:type_name -> google.protobuf.Duration
-	24, // 15: fairlead.compute.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
-	24, // 16: fairlead.compute.v1.Probe.timeout:type_name -> google.protobuf.Duration
-	1,  // 17: fairlead.compute.v1.Replica.state:type_name -> fairlead.compute.v1.Replica.State
-	23, // 18: fairlead.compute.v1.Replica.start_time:type_name -> google.protobuf.Timestamp
-	3,  // 19: fairlead.compute.v1.ApplyWorkloadRequest.spec:type_name -> fairlead.compute.v1.WorkloadSpec
-	2,  // 20: fairlead.compute.v1.ListWorkloadsResponse.workloads:type_name -> fairlead.compute.v1.Workload
-	2,  // 21: fairlead.compute.v1.WatchWorkloadsResponse.changed:type_name -> fairlead.compute.v1.Workload
-	20, // 22: fairlead.compute.v1.ReadWorkloadLogsResponse.lines:type_name -> fairlead.compute.v1.LogLine
-	23, // 23: fairlead.compute.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	10, // 24: fairlead.compute.v1.WorkloadService.ApplyWorkload:input_type -> fairlead.compute.v1.ApplyWorkloadRequest
-	11, // 25: fairlead.compute.v1.WorkloadService.GetWorkload:input_type -> fairlead.compute.v1.GetWorkloadRequest
-	12, // 26: fairlead.compute.v1.WorkloadService.ListWorkloads:input_type -> fairlead.compute.v1.ListWorkloadsRequest
-	14, // 27: fairlead.compute.v1.WorkloadService.DeleteWorkload:input_type -> fairlead.compute.v1.DeleteWorkloadRequest
-	16, // 28: fairlead.compute.v1.WorkloadService.WatchWorkloads:input_type -> fairlead.compute.v1.WatchWorkloadsRequest
-	18, // 29: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:input_type -> fairlead.compute.v1.ReadWorkloadLogsRequest
-	2,  // 30: fairlead.compute.v1.WorkloadService.ApplyWorkload:output_type -> fairlead.compute.v1.Workload
-	2,  // 31: fairlead.compute.v1.WorkloadService.GetWorkload:output_type -> fairlead.compute.v1.Workload
-	13, // 32: fairlead.compute.v1.WorkloadService.ListWorkloads:output_type -> fairlead.compute.v1.ListWorkloadsResponse
-	15, // 33: fairlead.compute.v1.WorkloadService.DeleteWorkload:output_type -> fairlead.compute.v1.DeleteWorkloadResponse
-	17, // 34: fairlead.compute.v1.WorkloadService.WatchWorkloads:output_type -> fairlead.compute.v1.WatchWorkloadsResponse
-	19, // 35: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:output_type -> fairlead.compute.v1.ReadWorkloadLogsResponse
-	30, // [30:36] is the sub-list for method output_type
-	24, // [24:30] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	24, // 2: fairlead.compute.v1.Workload.ready:type_name -> fairlead.resource.v1.Condition
+	10, // 3: fairlead.compute.v1.Workload.replicas:type_name -> fairlead.compute.v1.Replica
+	25, // 4: fairlead.compute.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
+	5,  // 5: fairlead.compute.v1.WorkloadSpec.resources:type_name -> fairlead.compute.v1.ReplicaResources
+	6,  // 6: fairlead.compute.v1.WorkloadSpec.source:type_name -> fairlead.compute.v1.Bundle
+	8,  // 7: fairlead.compute.v1.WorkloadSpec.models:type_name -> fairlead.compute.v1.ModelMount
+	23, // 8: fairlead.compute.v1.WorkloadSpec.environment_variables:type_name -> fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
+	26, // 9: fairlead.compute.v1.WorkloadSpec.scoring_timeout:type_name -> google.protobuf.Duration
+	9,  // 10: fairlead.compute.v1.WorkloadSpec.liveness_probe:type_name -> fairlead.compute.v1.Probe
+	26, // 11: fairlead.compute.v1.WorkloadSpec.drain_timeout:type_name -> google.protobuf.Duration
+	4,  // 12: fairlead.compute.v1.WorkloadSpec.python:type_name -> fairlead.compute.v1.PythonEnvironment
+	7,  // 13: fairlead.compute.v1.Bundle.files:type_name -> fairlead.compute.v1.File
+	7,  // 14: fairlead.compute.v1.ModelMount.files:type_name -> fairlead.compute.v1.File
+	26, // 15: fairlead.compute.v1.Probe.period:type_name -> google.protobuf.Duration
+	26, // 16: fairlead.compute.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
+	26, // 17: fairlead.compute.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	1,  // 18: fairlead.compute.v1.Replica.state:type_name -> fairlead.compute.v1.Replica.State
+	25, // 19: fairlead.compute.v1.Replica.start_time:type_name -> google.protobuf.Timestamp
+	11, // 20: fairlead.compute.v1.Replica.usage:type_name -> fairlead.compute.v1.ReplicaUsage
+	26, // 21: fairlead.compute.v1.ReplicaUsage.cpu_time:type_name -> google.protobuf.Duration
+	3,  // 22: fairlead.compute.v1.ApplyWorkloadRequest.spec:type_name -> fairlead.compute.v1.WorkloadSpec
+	2,  // 23: fairlead.compute.v1.ListWorkloadsResponse.workloads:type_name -> fairlead.compute.v1.Workload
+	2,  // 24: fairlead.compute.v1.WatchWorkloadsResponse.changed:type_name -> fairlead.compute.v1.Workload
+	22, // 25: fairlead.compute.v1.ReadWorkloadLogsResponse.lines:type_name -> fairlead.compute.v1.LogLine
+	25, // 26: fairlead.compute.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	12, // 27: fairlead.compute.v1.WorkloadService.ApplyWorkload:input_type -> fairlead.compute.v1.ApplyWorkloadRequest
+	13, // 28: fairlead.compute.v1.WorkloadService.GetWorkload:input_type -> fairlead.compute.v1.GetWorkloadRequest
+	14, // 29: fairlead.compute.v1.WorkloadService.ListWorkloads:input_type -> fairlead.compute.v1.ListWorkloadsRequest
+	16, // 30: fairlead.compute.v1.WorkloadService.DeleteWorkload:input_type -> fairlead.compute.v1.DeleteWorkloadRequest
+	18, // 31: fairlead.compute.v1.WorkloadService.WatchWorkloads:input_type -> fairlead.compute.v1.WatchWorkloadsRequest
+	20, // 32: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:input_type -> fairlead.compute.v1.ReadWorkloadLogsRequest
+	2,  // 33: fairlead.compute.v1.WorkloadService.ApplyWorkload:output_type -> fairlead.compute.v1.Workload
+	2,  // 34: fairlead.compute.v1.WorkloadService.GetWorkload:output_type -> fairlead.compute.v1.Workload
+	15, // 35: fairlead.compute.v1.WorkloadService.ListWorkloads:output_type -> fairlead.compute.v1.ListWorkloadsResponse
+	17, // 36: fairlead.compute.v1.WorkloadService.DeleteWorkload:output_type -> fairlead.compute.v1.DeleteWorkloadResponse
+	19, // 37: fairlead.compute.v1.WorkloadService.WatchWorkloads:output_type -> fairlead.compute.v1.WatchWorkloadsResponse
+	21, // 38: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:output_type -> fairlead.compute.v1.ReadWorkloadLogsResponse
+	33, // [33:39] is the sub-list for method output_type
+	27, // [27:33] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_compute_v1_workload_service_proto_init() }
@@ -1744,7 +1996,7 @@ func file_fairlead_compute_v1_workload_service_proto_init() {
 	if File_fairlead_compute_v1_workload_service_proto != nil {
 		return
 	}
-	file_fairlead_compute_v1_workload_service_proto_msgTypes[15].OneofWrappers = []any{
+	file_fairlead_compute_v1_workload_service_proto_msgTypes[17].OneofWrappers = []any{
 		(*WatchWorkloadsResponse_Changed)(nil),
 		(*WatchWorkloadsResponse_Deleted)(nil),
 		(*WatchWorkloadsResponse_Synced)(nil),
@@ -1755,7 +2007,7 @@ func file_fairlead_compute_v1_workload_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_compute_v1_workload_service_proto_rawDesc), len(file_fairlead_compute_v1_workload_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -105,6 +105,8 @@ const (
 	Endpoint_AUTH_MODE_KEY Endpoint_AuthMode = 1
 	// Everybody who reaches the data plane.
 	Endpoint_AUTH_MODE_NONE Endpoint_AuthMode = 2
+	// Bearers of a token that the auth service has signed for this endpoint.
+	Endpoint_AUTH_MODE_TOKEN Endpoint_AuthMode = 3
 )
 
 // Enum value maps for Endpoint_AuthMode.
@@ -113,11 +115,13 @@ var (
 		0: "AUTH_MODE_UNSPECIFIED",
 		1: "AUTH_MODE_KEY",
 		2: "AUTH_MODE_NONE",
+		3: "AUTH_MODE_TOKEN",
 	}
 	Endpoint_AuthMode_value = map[string]int32{
 		"AUTH_MODE_UNSPECIFIED": 0,
 		"AUTH_MODE_KEY":         1,
 		"AUTH_MODE_NONE":        2,
+		"AUTH_MODE_TOKEN":       3,
 	}
 )
 
@@ -248,9 +252,15 @@ type Endpoint struct {
 	// Who made it.
 	CreatedBy string `protobuf:"bytes,21,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// Changes with every change; sent back, it guards an update.
-	Etag          string `protobuf:"bytes,22,opt,name=etag,proto3" json:"etag,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Etag string `protobuf:"bytes,22,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Keep a record of each request for queries and export. Figures per version
+	// are counted in any case.
+	TelemetryEnabled bool `protobuf:"varint,23,opt,name=telemetry_enabled,json=telemetryEnabled,proto3" json:"telemetry_enabled,omitempty"`
+	// The operation that changes it now; empty when none does. Another change is
+	// refused meanwhile.
+	RunningOperation string `protobuf:"bytes,24,opt,name=running_operation,json=runningOperation,proto3" json:"running_operation,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Endpoint) Reset() {
@@ -437,6 +447,20 @@ func (x *Endpoint) GetEtag() string {
 	return ""
 }
 
+func (x *Endpoint) GetTelemetryEnabled() bool {
+	if x != nil {
+		return x.TelemetryEnabled
+	}
+	return false
+}
+
+func (x *Endpoint) GetRunningOperation() string {
+	if x != nil {
+		return x.RunningOperation
+	}
+	return ""
+}
+
 // TrafficShare is the part of the traffic that a version gets now.
 type TrafficShare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -516,7 +540,7 @@ type EndpointVersion struct {
 	EnvironmentVariables map[string]string `protobuf:"bytes,9,rep,name=environment_variables,json=environmentVariables,proto3" json:"environment_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What one replica takes.
 	Resources *ReplicaResources `protobuf:"bytes,10,opt,name=resources,proto3" json:"resources,omitempty"`
-	// How many replicas; 0 means 1.
+	// How many replicas, where it is not autoscaled; 0 means 1.
 	Replicas int32 `protobuf:"varint,11,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	// How requests are admitted.
 	RequestSettings *RequestSettings `protobuf:"bytes,12,opt,name=request_settings,json=requestSettings,proto3" json:"request_settings,omitempty"`
@@ -546,9 +570,31 @@ type EndpointVersion struct {
 	// When it last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// The endpoint's etag; sent back, it guards an update.
-	Etag          string `protobuf:"bytes,25,opt,name=etag,proto3" json:"etag,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Etag string `protobuf:"bytes,25,opt,name=etag,proto3" json:"etag,omitempty"`
+	// How the number of replicas follows the load; left out, replicas says how
+	// many there are.
+	Autoscale *Autoscale `protobuf:"bytes,26,opt,name=autoscale,proto3" json:"autoscale,omitempty"`
+	// What the autoscaler has decided, and why.
+	ScalingStatus *ScalingStatus `protobuf:"bytes,27,opt,name=scaling_status,json=scalingStatus,proto3" json:"scaling_status,omitempty"`
+	// The environment that the script runs in: environment:version, environment
+	// (its newest version) or the resource name; empty means what the node has.
+	// Read back as a resource name.
+	Environment string `protobuf:"bytes,28,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Whether the script's data collectors write.
+	CollectModelData bool `protobuf:"varint,29,opt,name=collect_model_data,json=collectModelData,proto3" json:"collect_model_data,omitempty"`
+	// The Kubernetes namespace of the replicas; empty means one per workspace.
+	Namespace string `protobuf:"bytes,30,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// What is set and has no effect on this compute target, and why.
+	Notices []string `protobuf:"bytes,31,rep,name=notices,proto3" json:"notices,omitempty"`
+	// Its replicas, the oldest first.
+	ReplicaStatuses []*ReplicaStatus `protobuf:"bytes,32,rep,name=replica_statuses,json=replicaStatuses,proto3" json:"replica_statuses,omitempty"`
+	// The revision that serves; less than revision while an update is under way
+	// or after one has failed.
+	ServingRevision int64 `protobuf:"varint,33,opt,name=serving_revision,json=servingRevision,proto3" json:"serving_revision,omitempty"`
+	// Replicas that are wanted now.
+	DesiredReplicas int32 `protobuf:"varint,34,opt,name=desired_replicas,json=desiredReplicas,proto3" json:"desired_replicas,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *EndpointVersion) Reset() {
@@ -756,6 +802,363 @@ func (x *EndpointVersion) GetEtag() string {
 	return ""
 }
 
+func (x *EndpointVersion) GetAutoscale() *Autoscale {
+	if x != nil {
+		return x.Autoscale
+	}
+	return nil
+}
+
+func (x *EndpointVersion) GetScalingStatus() *ScalingStatus {
+	if x != nil {
+		return x.ScalingStatus
+	}
+	return nil
+}
+
+func (x *EndpointVersion) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *EndpointVersion) GetCollectModelData() bool {
+	if x != nil {
+		return x.CollectModelData
+	}
+	return false
+}
+
+func (x *EndpointVersion) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *EndpointVersion) GetNotices() []string {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+func (x *EndpointVersion) GetReplicaStatuses() []*ReplicaStatus {
+	if x != nil {
+		return x.ReplicaStatuses
+	}
+	return nil
+}
+
+func (x *EndpointVersion) GetServingRevision() int64 {
+	if x != nil {
+		return x.ServingRevision
+	}
+	return 0
+}
+
+func (x *EndpointVersion) GetDesiredReplicas() int32 {
+	if x != nil {
+		return x.DesiredReplicas
+	}
+	return 0
+}
+
+// Autoscale says how the number of replicas follows the load. Utilization is
+// (busy + queued requests) / (replicas * requests that one works on at a time).
+type Autoscale struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 to 1,000; left out means 1. With 0, an idle version ends its last
+	// replica; the next requests are held while a replica starts.
+	MinReplicas *int32 `protobuf:"varint,1,opt,name=min_replicas,json=minReplicas,proto3,oneof" json:"min_replicas,omitempty"`
+	// At least 1 and min_replicas, at most 1,000; 0 means 10.
+	MaxReplicas int32 `protobuf:"varint,2,opt,name=max_replicas,json=maxReplicas,proto3" json:"max_replicas,omitempty"`
+	// The wanted utilization, 1 to 100; 0 means 70.
+	TargetUtilizationPercent int32 `protobuf:"varint,3,opt,name=target_utilization_percent,json=targetUtilizationPercent,proto3" json:"target_utilization_percent,omitempty"`
+	// Between two decisions, 1 s to 1 h; left out means 1 s.
+	RefreshPeriod *durationpb.Duration `protobuf:"bytes,4,opt,name=refresh_period,json=refreshPeriod,proto3" json:"refresh_period,omitempty"`
+	// How long a version with min_replicas 0 must be without a request before its
+	// last replica ends, 1 s to 24 h; left out means 60 s.
+	IdleTime      *durationpb.Duration `protobuf:"bytes,5,opt,name=idle_time,json=idleTime,proto3" json:"idle_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Autoscale) Reset() {
+	*x = Autoscale{}
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Autoscale) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Autoscale) ProtoMessage() {}
+
+func (x *Autoscale) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Autoscale.ProtoReflect.Descriptor instead.
+func (*Autoscale) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Autoscale) GetMinReplicas() int32 {
+	if x != nil && x.MinReplicas != nil {
+		return *x.MinReplicas
+	}
+	return 0
+}
+
+func (x *Autoscale) GetMaxReplicas() int32 {
+	if x != nil {
+		return x.MaxReplicas
+	}
+	return 0
+}
+
+func (x *Autoscale) GetTargetUtilizationPercent() int32 {
+	if x != nil {
+		return x.TargetUtilizationPercent
+	}
+	return 0
+}
+
+func (x *Autoscale) GetRefreshPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.RefreshPeriod
+	}
+	return nil
+}
+
+func (x *Autoscale) GetIdleTime() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTime
+	}
+	return nil
+}
+
+// ScalingStatus is what the autoscaler has seen and decided.
+type ScalingStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Requests being worked on, averaged over the last window.
+	Busy float64 `protobuf:"fixed64,1,opt,name=busy,proto3" json:"busy,omitempty"`
+	// Requests waiting for a replica, averaged over the last window.
+	Queued float64 `protobuf:"fixed64,2,opt,name=queued,proto3" json:"queued,omitempty"`
+	// (busy + queued) / (ready replicas * concurrency), 1 is full.
+	Utilization float64 `protobuf:"fixed64,3,opt,name=utilization,proto3" json:"utilization,omitempty"`
+	// What holds now, in plain words with the figures.
+	Explanation string `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	// The last changes, newest first; at most 10.
+	Decisions     []*ScalingStatus_Decision `protobuf:"bytes,5,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScalingStatus) Reset() {
+	*x = ScalingStatus{}
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScalingStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScalingStatus) ProtoMessage() {}
+
+func (x *ScalingStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScalingStatus.ProtoReflect.Descriptor instead.
+func (*ScalingStatus) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ScalingStatus) GetBusy() float64 {
+	if x != nil {
+		return x.Busy
+	}
+	return 0
+}
+
+func (x *ScalingStatus) GetQueued() float64 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *ScalingStatus) GetUtilization() float64 {
+	if x != nil {
+		return x.Utilization
+	}
+	return 0
+}
+
+func (x *ScalingStatus) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+func (x *ScalingStatus) GetDecisions() []*ScalingStatus_Decision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+// ReplicaStatus is one replica of a version.
+type ReplicaStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Replica string `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
+	// The node that it runs on; empty while it waits for one.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// PENDING, STARTING, READY, DRAINING, BACKING_OFF or UNRESPONSIVE.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// How often its process was started again.
+	Restarts int32 `protobuf:"varint,4,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	// The cause when it is not ready, in plain words.
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// When its process was last started.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Whether it runs the newest revision.
+	Current bool `protobuf:"varint,7,opt,name=current,proto3" json:"current,omitempty"`
+	// Resident memory of its processes in bytes.
+	MemoryBytes int64 `protobuf:"varint,8,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	// The most that memory_bytes has been.
+	MemoryPeakBytes int64 `protobuf:"varint,9,opt,name=memory_peak_bytes,json=memoryPeakBytes,proto3" json:"memory_peak_bytes,omitempty"`
+	// Processor time that its processes have used, in seconds.
+	CpuSeconds    float64 `protobuf:"fixed64,10,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaStatus) Reset() {
+	*x = ReplicaStatus{}
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaStatus) ProtoMessage() {}
+
+func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaStatus.ProtoReflect.Descriptor instead.
+func (*ReplicaStatus) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReplicaStatus) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetRestarts() int32 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+func (x *ReplicaStatus) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ReplicaStatus) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *ReplicaStatus) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ReplicaStatus) GetMemoryPeakBytes() int64 {
+	if x != nil {
+		return x.MemoryPeakBytes
+	}
+	return 0
+}
+
+func (x *ReplicaStatus) GetCpuSeconds() float64 {
+	if x != nil {
+		return x.CpuSeconds
+	}
+	return 0
+}
+
 // ReplicaResources are requests, by which replicas are placed, and limits.
 type ReplicaResources struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -775,7 +1178,7 @@ type ReplicaResources struct {
 
 func (x *ReplicaResources) Reset() {
 	*x = ReplicaResources{}
-	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[3]
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +1190,7 @@ func (x *ReplicaResources) String() string {
 func (*ReplicaResources) ProtoMessage() {}
 
 func (x *ReplicaResources) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[3]
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +1203,7 @@ func (x *ReplicaResources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaResources.ProtoReflect.Descriptor instead.
 func (*ReplicaResources) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{3}
+	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReplicaResources) GetCpu() float64 {
@@ -853,7 +1256,7 @@ type RequestSettings struct {
 
 func (x *RequestSettings) Reset() {
 	*x = RequestSettings{}
-	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[4]
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1268,7 @@ func (x *RequestSettings) String() string {
 func (*RequestSettings) ProtoMessage() {}
 
 func (x *RequestSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[4]
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1281,7 @@ func (x *RequestSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestSettings.ProtoReflect.Descriptor instead.
 func (*RequestSettings) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{4}
+	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RequestSettings) GetScoringTimeout() *durationpb.Duration {
@@ -921,7 +1324,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[5]
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1336,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[5]
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1349,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{5}
+	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Probe) GetPeriod() *durationpb.Duration {
@@ -984,11 +1387,84 @@ func (x *Probe) GetFailureThreshold() int32 {
 	return 0
 }
 
+// Decision is one change of the number of replicas.
+type ScalingStatus_Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Replicas before.
+	From int32 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	// Replicas after.
+	To int32 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Why, in plain words with the figures.
+	Explanation   string `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScalingStatus_Decision) Reset() {
+	*x = ScalingStatus_Decision{}
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScalingStatus_Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScalingStatus_Decision) ProtoMessage() {}
+
+func (x *ScalingStatus_Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScalingStatus_Decision.ProtoReflect.Descriptor instead.
+func (*ScalingStatus_Decision) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP(), []int{4, 0}
+}
+
+func (x *ScalingStatus_Decision) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ScalingStatus_Decision) GetFrom() int32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ScalingStatus_Decision) GetTo() int32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *ScalingStatus_Decision) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
 var File_fairlead_deploy_v1_endpoint_proto protoreflect.FileDescriptor
 
 const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\n" +
-	"!fairlead/deploy/v1/endpoint.proto\x12\x12fairlead.deploy.v1\x1a\x1bbuf/validate/validate.proto\x1a&fairlead/deploy/v1/model_service.proto\x1a$fairlead/resource/v1/condition.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\v\n" +
+	"!fairlead/deploy/v1/endpoint.proto\x12\x12fairlead.deploy.v1\x1a\x1bbuf/validate/validate.proto\x1a&fairlead/deploy/v1/model_service.proto\x1a$fairlead/resource/v1/condition.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\v\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x16\n" +
 	"\x03uid\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\x03uid\x12*\n" +
@@ -1022,21 +1498,24 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"updateTime\x12#\n" +
 	"\n" +
 	"created_by\x18\x15 \x01(\tB\x04\xe2A\x01\x03R\tcreatedBy\x12\x12\n" +
-	"\x04etag\x18\x16 \x01(\tR\x04etag\x1a7\n" +
+	"\x04etag\x18\x16 \x01(\tR\x04etag\x12+\n" +
+	"\x11telemetry_enabled\x18\x17 \x01(\bR\x10telemetryEnabled\x121\n" +
+	"\x11running_operation\x18\x18 \x01(\tB\x04\xe2A\x01\x03R\x10runningOperation\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
 	"\x0fPropertiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"a\n" +
 	"\bAuthMode\x12\x19\n" +
 	"\x15AUTH_MODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rAUTH_MODE_KEY\x10\x01\x12\x12\n" +
-	"\x0eAUTH_MODE_NONE\x10\x02:C\xeaA@\n" +
+	"\x0eAUTH_MODE_NONE\x10\x02\x12\x13\n" +
+	"\x0fAUTH_MODE_TOKEN\x10\x03:C\xeaA@\n" +
 	"\x11fairlead/Endpoint\x12+workspaces/{workspace}/endpoints/{endpoint}\"B\n" +
 	"\fTrafficShare\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +
-	"\apercent\x18\x02 \x01(\x01R\apercent\"\xfe\r\n" +
+	"\apercent\x18\x02 \x01(\x01R\apercent\"\xa9\x13\n" +
 	"\x0fEndpointVersion\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x16\n" +
 	"\x03uid\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\x03uid\x12*\n" +
@@ -1071,7 +1550,17 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"createTime\x12A\n" +
 	"\vupdate_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
 	"updateTime\x12\x12\n" +
-	"\x04etag\x18\x19 \x01(\tR\x04etag\x1a7\n" +
+	"\x04etag\x18\x19 \x01(\tR\x04etag\x12;\n" +
+	"\tautoscale\x18\x1a \x01(\v2\x1d.fairlead.deploy.v1.AutoscaleR\tautoscale\x12N\n" +
+	"\x0escaling_status\x18\x1b \x01(\v2!.fairlead.deploy.v1.ScalingStatusB\x04\xe2A\x01\x03R\rscalingStatus\x12 \n" +
+	"\venvironment\x18\x1c \x01(\tR\venvironment\x12,\n" +
+	"\x12collect_model_data\x18\x1d \x01(\bR\x10collectModelData\x12\xf5\x01\n" +
+	"\tnamespace\x18\x1e \x01(\tB\xd6\x01\xbaH\xd2\x01\xba\x01\xce\x01\n" +
+	"\tnamespace\x12}must hold only lower-case letters, digits and dashes, start and end with a letter or digit, and be at most 63 characters long\x1aBthis == '' || this.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')R\tnamespace\x12\x1e\n" +
+	"\anotices\x18\x1f \x03(\tB\x04\xe2A\x01\x03R\anotices\x12R\n" +
+	"\x10replica_statuses\x18  \x03(\v2!.fairlead.deploy.v1.ReplicaStatusB\x04\xe2A\x01\x03R\x0freplicaStatuses\x12/\n" +
+	"\x10serving_revision\x18! \x01(\x03B\x04\xe2A\x01\x03R\x0fservingRevision\x12/\n" +
+	"\x10desired_replicas\x18\" \x01(\x05B\x04\xe2A\x01\x03R\x0fdesiredReplicas\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
@@ -1085,7 +1574,41 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fTYPE_CONTROL\x10\x01\x12\x12\n" +
 	"\x0eTYPE_TREATMENT\x10\x02:]\xeaAZ\n" +
-	"\x18fairlead/EndpointVersion\x12>workspaces/{workspace}/endpoints/{endpoint}/versions/{version}\"\x9a\x01\n" +
+	"\x18fairlead/EndpointVersion\x12>workspaces/{workspace}/endpoints/{endpoint}/versions/{version}\"\xc2\x02\n" +
+	"\tAutoscale\x122\n" +
+	"\fmin_replicas\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00H\x00R\vminReplicas\x88\x01\x01\x12-\n" +
+	"\fmax_replicas\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\vmaxReplicas\x12G\n" +
+	"\x1atarget_utilization_percent\x18\x03 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x18targetUtilizationPercent\x12@\n" +
+	"\x0erefresh_period\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\rrefreshPeriod\x126\n" +
+	"\tidle_time\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bidleTimeB\x0f\n" +
+	"\r_min_replicas\"\xcc\x02\n" +
+	"\rScalingStatus\x12\x12\n" +
+	"\x04busy\x18\x01 \x01(\x01R\x04busy\x12\x16\n" +
+	"\x06queued\x18\x02 \x01(\x01R\x06queued\x12 \n" +
+	"\vutilization\x18\x03 \x01(\x01R\vutilization\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12H\n" +
+	"\tdecisions\x18\x05 \x03(\v2*.fairlead.deploy.v1.ScalingStatus.DecisionR\tdecisions\x1a\x80\x01\n" +
+	"\bDecision\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x05R\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x05R\x02to\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xce\x02\n" +
+	"\rReplicaStatus\x12\x18\n" +
+	"\areplica\x18\x01 \x01(\tR\areplica\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x1a\n" +
+	"\brestarts\x18\x04 \x01(\x05R\brestarts\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x129\n" +
+	"\n" +
+	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12\x18\n" +
+	"\acurrent\x18\a \x01(\bR\acurrent\x12!\n" +
+	"\fmemory_bytes\x18\b \x01(\x03R\vmemoryBytes\x12*\n" +
+	"\x11memory_peak_bytes\x18\t \x01(\x03R\x0fmemoryPeakBytes\x12\x1f\n" +
+	"\vcpu_seconds\x18\n" +
+	" \x01(\x01R\n" +
+	"cpuSeconds\"\x9a\x01\n" +
 	"\x10ReplicaResources\x12\x10\n" +
 	"\x03cpu\x18\x01 \x01(\x01R\x03cpu\x12\x1b\n" +
 	"\tcpu_limit\x18\x02 \x01(\x01R\bcpuLimit\x12\x1b\n" +
@@ -1124,59 +1647,71 @@ func file_fairlead_deploy_v1_endpoint_proto_rawDescGZIP() []byte {
 }
 
 var file_fairlead_deploy_v1_endpoint_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_fairlead_deploy_v1_endpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_fairlead_deploy_v1_endpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_fairlead_deploy_v1_endpoint_proto_goTypes = []any{
-	(State)(0),                    // 0: fairlead.deploy.v1.State
-	(Endpoint_AuthMode)(0),        // 1: fairlead.deploy.v1.Endpoint.AuthMode
-	(EndpointVersion_Type)(0),     // 2: fairlead.deploy.v1.EndpointVersion.Type
-	(*Endpoint)(nil),              // 3: fairlead.deploy.v1.Endpoint
-	(*TrafficShare)(nil),          // 4: fairlead.deploy.v1.TrafficShare
-	(*EndpointVersion)(nil),       // 5: fairlead.deploy.v1.EndpointVersion
-	(*ReplicaResources)(nil),      // 6: fairlead.deploy.v1.ReplicaResources
-	(*RequestSettings)(nil),       // 7: fairlead.deploy.v1.RequestSettings
-	(*Probe)(nil),                 // 8: fairlead.deploy.v1.Probe
-	nil,                           // 9: fairlead.deploy.v1.Endpoint.TagsEntry
-	nil,                           // 10: fairlead.deploy.v1.Endpoint.PropertiesEntry
-	nil,                           // 11: fairlead.deploy.v1.EndpointVersion.TagsEntry
-	nil,                           // 12: fairlead.deploy.v1.EndpointVersion.PropertiesEntry
-	nil,                           // 13: fairlead.deploy.v1.EndpointVersion.EnvironmentVariablesEntry
-	(*v1.Condition)(nil),          // 14: fairlead.resource.v1.Condition
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*ArtefactFile)(nil),          // 16: fairlead.deploy.v1.ArtefactFile
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(State)(0),                     // 0: fairlead.deploy.v1.State
+	(Endpoint_AuthMode)(0),         // 1: fairlead.deploy.v1.Endpoint.AuthMode
+	(EndpointVersion_Type)(0),      // 2: fairlead.deploy.v1.EndpointVersion.Type
+	(*Endpoint)(nil),               // 3: fairlead.deploy.v1.Endpoint
+	(*TrafficShare)(nil),           // 4: fairlead.deploy.v1.TrafficShare
+	(*EndpointVersion)(nil),        // 5: fairlead.deploy.v1.EndpointVersion
+	(*Autoscale)(nil),              // 6: fairlead.deploy.v1.Autoscale
+	(*ScalingStatus)(nil),          // 7: fairlead.deploy.v1.ScalingStatus
+	(*ReplicaStatus)(nil),          // 8: fairlead.deploy.v1.ReplicaStatus
+	(*ReplicaResources)(nil),       // 9: fairlead.deploy.v1.ReplicaResources
+	(*RequestSettings)(nil),        // 10: fairlead.deploy.v1.RequestSettings
+	(*Probe)(nil),                  // 11: fairlead.deploy.v1.Probe
+	nil,                            // 12: fairlead.deploy.v1.Endpoint.TagsEntry
+	nil,                            // 13: fairlead.deploy.v1.Endpoint.PropertiesEntry
+	nil,                            // 14: fairlead.deploy.v1.EndpointVersion.TagsEntry
+	nil,                            // 15: fairlead.deploy.v1.EndpointVersion.PropertiesEntry
+	nil,                            // 16: fairlead.deploy.v1.EndpointVersion.EnvironmentVariablesEntry
+	(*ScalingStatus_Decision)(nil), // 17: fairlead.deploy.v1.ScalingStatus.Decision
+	(*v1.Condition)(nil),           // 18: fairlead.resource.v1.Condition
+	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
+	(*ArtefactFile)(nil),           // 20: fairlead.deploy.v1.ArtefactFile
+	(*durationpb.Duration)(nil),    // 21: google.protobuf.Duration
 }
 var file_fairlead_deploy_v1_endpoint_proto_depIdxs = []int32{
-	9,  // 0: fairlead.deploy.v1.Endpoint.tags:type_name -> fairlead.deploy.v1.Endpoint.TagsEntry
-	10, // 1: fairlead.deploy.v1.Endpoint.properties:type_name -> fairlead.deploy.v1.Endpoint.PropertiesEntry
+	12, // 0: fairlead.deploy.v1.Endpoint.tags:type_name -> fairlead.deploy.v1.Endpoint.TagsEntry
+	13, // 1: fairlead.deploy.v1.Endpoint.properties:type_name -> fairlead.deploy.v1.Endpoint.PropertiesEntry
 	1,  // 2: fairlead.deploy.v1.Endpoint.auth_mode:type_name -> fairlead.deploy.v1.Endpoint.AuthMode
 	0,  // 3: fairlead.deploy.v1.Endpoint.state:type_name -> fairlead.deploy.v1.State
-	14, // 4: fairlead.deploy.v1.Endpoint.conditions:type_name -> fairlead.resource.v1.Condition
+	18, // 4: fairlead.deploy.v1.Endpoint.conditions:type_name -> fairlead.resource.v1.Condition
 	5,  // 5: fairlead.deploy.v1.Endpoint.versions:type_name -> fairlead.deploy.v1.EndpointVersion
 	4,  // 6: fairlead.deploy.v1.Endpoint.traffic:type_name -> fairlead.deploy.v1.TrafficShare
-	15, // 7: fairlead.deploy.v1.Endpoint.create_time:type_name -> google.protobuf.Timestamp
-	15, // 8: fairlead.deploy.v1.Endpoint.update_time:type_name -> google.protobuf.Timestamp
-	11, // 9: fairlead.deploy.v1.EndpointVersion.tags:type_name -> fairlead.deploy.v1.EndpointVersion.TagsEntry
-	12, // 10: fairlead.deploy.v1.EndpointVersion.properties:type_name -> fairlead.deploy.v1.EndpointVersion.PropertiesEntry
-	16, // 11: fairlead.deploy.v1.EndpointVersion.source_files:type_name -> fairlead.deploy.v1.ArtefactFile
-	13, // 12: fairlead.deploy.v1.EndpointVersion.environment_variables:type_name -> fairlead.deploy.v1.EndpointVersion.EnvironmentVariablesEntry
-	6,  // 13: fairlead.deploy.v1.EndpointVersion.resources:type_name -> fairlead.deploy.v1.ReplicaResources
-	7,  // 14: fairlead.deploy.v1.EndpointVersion.request_settings:type_name -> fairlead.deploy.v1.RequestSettings
-	8,  // 15: fairlead.deploy.v1.EndpointVersion.liveness_probe:type_name -> fairlead.deploy.v1.Probe
+	19, // 7: fairlead.deploy.v1.Endpoint.create_time:type_name -> google.protobuf.Timestamp
+	19, // 8: fairlead.deploy.v1.Endpoint.update_time:type_name -> google.protobuf.Timestamp
+	14, // 9: fairlead.deploy.v1.EndpointVersion.tags:type_name -> fairlead.deploy.v1.EndpointVersion.TagsEntry
+	15, // 10: fairlead.deploy.v1.EndpointVersion.properties:type_name -> fairlead.deploy.v1.EndpointVersion.PropertiesEntry
+	20, // 11: fairlead.deploy.v1.EndpointVersion.source_files:type_name -> fairlead.deploy.v1.ArtefactFile
+	16, // 12: fairlead.deploy.v1.EndpointVersion.environment_variables:type_name -> fairlead.deploy.v1.EndpointVersion.EnvironmentVariablesEntry
+	9,  // 13: fairlead.deploy.v1.EndpointVersion.resources:type_name -> fairlead.deploy.v1.ReplicaResources
+	10, // 14: fairlead.deploy.v1.EndpointVersion.request_settings:type_name -> fairlead.deploy.v1.RequestSettings
+	11, // 15: fairlead.deploy.v1.EndpointVersion.liveness_probe:type_name -> fairlead.deploy.v1.Probe
 	2,  // 16: fairlead.deploy.v1.EndpointVersion.type:type_name -> fairlead.deploy.v1.EndpointVersion.Type
 	0,  // 17: fairlead.deploy.v1.EndpointVersion.state:type_name -> fairlead.deploy.v1.State
-	14, // 18: fairlead.deploy.v1.EndpointVersion.conditions:type_name -> fairlead.resource.v1.Condition
-	15, // 19: fairlead.deploy.v1.EndpointVersion.create_time:type_name -> google.protobuf.Timestamp
-	15, // 20: fairlead.deploy.v1.EndpointVersion.update_time:type_name -> google.protobuf.Timestamp
-	17, // 21: fairlead.deploy.v1.RequestSettings.scoring_timeout:type_name -> google.protobuf.Duration
-	17, // 22: fairlead.deploy.v1.RequestSettings.max_queue_wait:type_name -> google.protobuf.Duration
-	17, // 23: fairlead.deploy.v1.Probe.period:type_name -> google.protobuf.Duration
-	17, // 24: fairlead.deploy.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
-	17, // 25: fairlead.deploy.v1.Probe.timeout:type_name -> google.protobuf.Duration
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	18, // 18: fairlead.deploy.v1.EndpointVersion.conditions:type_name -> fairlead.resource.v1.Condition
+	19, // 19: fairlead.deploy.v1.EndpointVersion.create_time:type_name -> google.protobuf.Timestamp
+	19, // 20: fairlead.deploy.v1.EndpointVersion.update_time:type_name -> google.protobuf.Timestamp
+	6,  // 21: fairlead.deploy.v1.EndpointVersion.autoscale:type_name -> fairlead.deploy.v1.Autoscale
+	7,  // 22: fairlead.deploy.v1.EndpointVersion.scaling_status:type_name -> fairlead.deploy.v1.ScalingStatus
+	8,  // 23: fairlead.deploy.v1.EndpointVersion.replica_statuses:type_name -> fairlead.deploy.v1.ReplicaStatus
+	21, // 24: fairlead.deploy.v1.Autoscale.refresh_period:type_name -> google.protobuf.Duration
+	21, // 25: fairlead.deploy.v1.Autoscale.idle_time:type_name -> google.protobuf.Duration
+	17, // 26: fairlead.deploy.v1.ScalingStatus.decisions:type_name -> fairlead.deploy.v1.ScalingStatus.Decision
+	19, // 27: fairlead.deploy.v1.ReplicaStatus.start_time:type_name -> google.protobuf.Timestamp
+	21, // 28: fairlead.deploy.v1.RequestSettings.scoring_timeout:type_name -> google.protobuf.Duration
+	21, // 29: fairlead.deploy.v1.RequestSettings.max_queue_wait:type_name -> google.protobuf.Duration
+	21, // 30: fairlead.deploy.v1.Probe.period:type_name -> google.protobuf.Duration
+	21, // 31: fairlead.deploy.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
+	21, // 32: fairlead.deploy.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	19, // 33: fairlead.deploy.v1.ScalingStatus.Decision.time:type_name -> google.protobuf.Timestamp
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_deploy_v1_endpoint_proto_init() }
@@ -1185,13 +1720,14 @@ func file_fairlead_deploy_v1_endpoint_proto_init() {
 		return
 	}
 	file_fairlead_deploy_v1_model_service_proto_init()
+	file_fairlead_deploy_v1_endpoint_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_deploy_v1_endpoint_proto_rawDesc), len(file_fairlead_deploy_v1_endpoint_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -877,6 +877,280 @@ func (x *DeleteEndpointVersionRequest) GetRequestId() string {
 	return ""
 }
 
+// Request of ListEndpointVersionRevisions.
+type ListEndpointVersionRevisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// workspaces/{workspace}/endpoints/{endpoint}/versions/{version}.
+	Parent        string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointVersionRevisionsRequest) Reset() {
+	*x = ListEndpointVersionRevisionsRequest{}
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointVersionRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointVersionRevisionsRequest) ProtoMessage() {}
+
+func (x *ListEndpointVersionRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointVersionRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListEndpointVersionRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListEndpointVersionRevisionsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+// Answer of ListEndpointVersionRevisions.
+type ListEndpointVersionRevisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last 20 revisions, newest first.
+	Revisions     []*EndpointVersionRevision `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointVersionRevisionsResponse) Reset() {
+	*x = ListEndpointVersionRevisionsResponse{}
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointVersionRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointVersionRevisionsResponse) ProtoMessage() {}
+
+func (x *ListEndpointVersionRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointVersionRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListEndpointVersionRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListEndpointVersionRevisionsResponse) GetRevisions() []*EndpointVersionRevision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+// EndpointVersionRevision is what a version ran from one change to the next.
+type EndpointVersionRevision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Revision int64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// When it was asked for.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Who asked for it.
+	CreatedBy string `protobuf:"bytes,3,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// Whether it serves now.
+	Serving bool `protobuf:"varint,4,opt,name=serving,proto3" json:"serving,omitempty"`
+	// Why it could not start; empty when it could.
+	Failure string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	// What it runs; output fields are left out.
+	Version *EndpointVersion `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	// What it changed.
+	Differences   []*EndpointVersionRevision_Difference `protobuf:"bytes,7,rep,name=differences,proto3" json:"differences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointVersionRevision) Reset() {
+	*x = EndpointVersionRevision{}
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointVersionRevision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointVersionRevision) ProtoMessage() {}
+
+func (x *EndpointVersionRevision) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointVersionRevision.ProtoReflect.Descriptor instead.
+func (*EndpointVersionRevision) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EndpointVersionRevision) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *EndpointVersionRevision) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *EndpointVersionRevision) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *EndpointVersionRevision) GetServing() bool {
+	if x != nil {
+		return x.Serving
+	}
+	return false
+}
+
+func (x *EndpointVersionRevision) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *EndpointVersionRevision) GetVersion() *EndpointVersion {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *EndpointVersionRevision) GetDifferences() []*EndpointVersionRevision_Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+// Request of RollbackEndpointVersion.
+type RollbackEndpointVersionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// workspaces/{workspace}/endpoints/{endpoint}/versions/{version}.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The revision to go back to; 0 means the last one before the newest that has served.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// When given, refused if the endpoint has changed since.
+	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Check everything, change nothing.
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// A UUID; the same request sent again has the same effect as once, for an hour.
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackEndpointVersionRequest) Reset() {
+	*x = RollbackEndpointVersionRequest{}
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackEndpointVersionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackEndpointVersionRequest) ProtoMessage() {}
+
+func (x *RollbackEndpointVersionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackEndpointVersionRequest.ProtoReflect.Descriptor instead.
+func (*RollbackEndpointVersionRequest) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RollbackEndpointVersionRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RollbackEndpointVersionRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RollbackEndpointVersionRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *RollbackEndpointVersionRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *RollbackEndpointVersionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 // Request of ReadEndpointLogs.
 type ReadEndpointLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -889,14 +1163,18 @@ type ReadEndpointLogsRequest struct {
 	// How many of the last lines to begin with; 0 means 5,000.
 	TailLines int32 `protobuf:"varint,4,opt,name=tail_lines,json=tailLines,proto3" json:"tail_lines,omitempty"`
 	// Go on with new lines until the caller leaves.
-	Follow        bool `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"`
+	Follow bool `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"`
+	// The log of the process before the one that runs now.
+	Previous bool `protobuf:"varint,6,opt,name=previous,proto3" json:"previous,omitempty"`
+	// What was written before a replica was ready: fetching files, loading, init().
+	Init          bool `protobuf:"varint,7,opt,name=init,proto3" json:"init,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadEndpointLogsRequest) Reset() {
 	*x = ReadEndpointLogsRequest{}
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[13]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1186,7 @@ func (x *ReadEndpointLogsRequest) String() string {
 func (*ReadEndpointLogsRequest) ProtoMessage() {}
 
 func (x *ReadEndpointLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[13]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1199,7 @@ func (x *ReadEndpointLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEndpointLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadEndpointLogsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{13}
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReadEndpointLogsRequest) GetName() string {
@@ -959,6 +1237,20 @@ func (x *ReadEndpointLogsRequest) GetFollow() bool {
 	return false
 }
 
+func (x *ReadEndpointLogsRequest) GetPrevious() bool {
+	if x != nil {
+		return x.Previous
+	}
+	return false
+}
+
+func (x *ReadEndpointLogsRequest) GetInit() bool {
+	if x != nil {
+		return x.Init
+	}
+	return false
+}
+
 // Answer of ReadEndpointLogs.
 type ReadEndpointLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -970,7 +1262,7 @@ type ReadEndpointLogsResponse struct {
 
 func (x *ReadEndpointLogsResponse) Reset() {
 	*x = ReadEndpointLogsResponse{}
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[14]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1274,7 @@ func (x *ReadEndpointLogsResponse) String() string {
 func (*ReadEndpointLogsResponse) ProtoMessage() {}
 
 func (x *ReadEndpointLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[14]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1287,7 @@ func (x *ReadEndpointLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEndpointLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadEndpointLogsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{14}
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadEndpointLogsResponse) GetLines() []*EndpointLogLine {
@@ -1022,7 +1314,7 @@ type EndpointLogLine struct {
 
 func (x *EndpointLogLine) Reset() {
 	*x = EndpointLogLine{}
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[15]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1326,7 @@ func (x *EndpointLogLine) String() string {
 func (*EndpointLogLine) ProtoMessage() {}
 
 func (x *EndpointLogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[15]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1339,7 @@ func (x *EndpointLogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointLogLine.ProtoReflect.Descriptor instead.
 func (*EndpointLogLine) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{15}
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EndpointLogLine) GetTime() *timestamppb.Timestamp {
@@ -1093,7 +1385,7 @@ type ConvertConfigRequest struct {
 
 func (x *ConvertConfigRequest) Reset() {
 	*x = ConvertConfigRequest{}
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[16]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1397,7 @@ func (x *ConvertConfigRequest) String() string {
 func (*ConvertConfigRequest) ProtoMessage() {}
 
 func (x *ConvertConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[16]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1410,7 @@ func (x *ConvertConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConvertConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConvertConfigRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{16}
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConvertConfigRequest) GetParent() string {
@@ -1167,7 +1459,7 @@ type ConvertConfigResponse struct {
 
 func (x *ConvertConfigResponse) Reset() {
 	*x = ConvertConfigResponse{}
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[17]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1471,7 @@ func (x *ConvertConfigResponse) String() string {
 func (*ConvertConfigResponse) ProtoMessage() {}
 
 func (x *ConvertConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[17]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1484,7 @@ func (x *ConvertConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConvertConfigResponse.ProtoReflect.Descriptor instead.
 func (*ConvertConfigResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{17}
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConvertConfigResponse) GetEndpoint() *Endpoint {
@@ -1251,6 +1543,70 @@ func (x *ConvertConfigResponse) GetIgnored() []*ConvertConfigResponse_Finding {
 	return nil
 }
 
+// Difference is one field that the revision changed.
+type EndpointVersionRevision_Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field's path, for example "resources.cpu".
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// The value in the revision before, as JSON; empty when it was not set.
+	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// The value in this revision, as JSON; empty when it is not set.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointVersionRevision_Difference) Reset() {
+	*x = EndpointVersionRevision_Difference{}
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointVersionRevision_Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointVersionRevision_Difference) ProtoMessage() {}
+
+func (x *EndpointVersionRevision_Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointVersionRevision_Difference.ProtoReflect.Descriptor instead.
+func (*EndpointVersionRevision_Difference) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{15, 0}
+}
+
+func (x *EndpointVersionRevision_Difference) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *EndpointVersionRevision_Difference) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *EndpointVersionRevision_Difference) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 // Something in the old files, by the key as it is written there.
 type ConvertConfigResponse_Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1264,7 +1620,7 @@ type ConvertConfigResponse_Finding struct {
 
 func (x *ConvertConfigResponse_Finding) Reset() {
 	*x = ConvertConfigResponse_Finding{}
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[18]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1632,7 @@ func (x *ConvertConfigResponse_Finding) String() string {
 func (*ConvertConfigResponse_Finding) ProtoMessage() {}
 
 func (x *ConvertConfigResponse_Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[18]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1645,7 @@ func (x *ConvertConfigResponse_Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConvertConfigResponse_Finding.ProtoReflect.Descriptor instead.
 func (*ConvertConfigResponse_Finding) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{17, 0}
+	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *ConvertConfigResponse_Finding) GetField() string {
@@ -1384,14 +1740,42 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12*\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"\xad\x01\n" +
+	"request_id\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"E\n" +
+	"#ListEndpointVersionRevisionsRequest\x12\x1e\n" +
+	"\x06parent\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06parent\"q\n" +
+	"$ListEndpointVersionRevisionsResponse\x12I\n" +
+	"\trevisions\x18\x01 \x03(\v2+.fairlead.deploy.v1.EndpointVersionRevisionR\trevisions\"\xb0\x03\n" +
+	"\x17EndpointVersionRevision\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12;\n" +
+	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x03 \x01(\tR\tcreatedBy\x12\x18\n" +
+	"\aserving\x18\x04 \x01(\bR\aserving\x12\x18\n" +
+	"\afailure\x18\x05 \x01(\tR\afailure\x12=\n" +
+	"\aversion\x18\x06 \x01(\v2#.fairlead.deploy.v1.EndpointVersionR\aversion\x12X\n" +
+	"\vdifferences\x18\a \x03(\v26.fairlead.deploy.v1.EndpointVersionRevision.DifferenceR\vdifferences\x1aP\n" +
+	"\n" +
+	"Difference\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"\xc6\x01\n" +
+	"\x1eRollbackEndpointVersionRequest\x12\x1a\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12#\n" +
+	"\brevision\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\brevision\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12*\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"\xdd\x01\n" +
 	"\x17ReadEndpointLogsRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
 	"\areplica\x18\x03 \x01(\tR\areplica\x12*\n" +
 	"\n" +
 	"tail_lines\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\ttailLines\x12\x16\n" +
-	"\x06follow\x18\x05 \x01(\bR\x06follow\"U\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow\x12\x1a\n" +
+	"\bprevious\x18\x06 \x01(\bR\bprevious\x12\x12\n" +
+	"\x04init\x18\a \x01(\bR\x04init\"U\n" +
 	"\x18ReadEndpointLogsResponse\x129\n" +
 	"\x05lines\x18\x01 \x03(\v2#.fairlead.deploy.v1.EndpointLogLineR\x05lines\"\x89\x01\n" +
 	"\x0fEndpointLogLine\x12.\n" +
@@ -1417,7 +1801,7 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\aignored\x18\b \x03(\v21.fairlead.deploy.v1.ConvertConfigResponse.FindingR\aignored\x1aA\n" +
 	"\aFinding\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription2\xd9\x11\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription2\xa0\x15\n" +
 	"\x0fEndpointService\x12\x91\x01\n" +
 	"\rListEndpoints\x12(.fairlead.deploy.v1.ListEndpointsRequest\x1a).fairlead.deploy.v1.ListEndpointsResponse\"+\x82\xd3\xe4\x93\x02%\x12#/v1/{parent=workspaces/*}/endpoints\x12\x80\x01\n" +
 	"\vGetEndpoint\x12&.fairlead.deploy.v1.GetEndpointRequest\x1a\x1c.fairlead.deploy.v1.Endpoint\"+\x82\xd3\xe4\x93\x02%\x12#/v1/{name=workspaces/*/endpoints/*}\x12\xbf\x01\n" +
@@ -1434,7 +1818,10 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\x15UpdateEndpointVersion\x120.fairlead.deploy.v1.UpdateEndpointVersionRequest\x1a\x1d.google.longrunning.Operation\"\x83\x01\xcaA9\n" +
 	"\x0fEndpointVersion\x12&fairlead.resource.v1.OperationMetadata\x82\xd3\xe4\x93\x02A:\aversion26/v1/{version.name=workspaces/*/endpoints/*/versions/*}\x12\xd5\x01\n" +
 	"\x15DeleteEndpointVersion\x120.fairlead.deploy.v1.DeleteEndpointVersionRequest\x1a\x1d.google.longrunning.Operation\"k\xcaA2\n" +
-	"\bEndpoint\x12&fairlead.resource.v1.OperationMetadata\x82\xd3\xe4\x93\x020*./v1/{name=workspaces/*/endpoints/*/versions/*}\x12\xa1\x01\n" +
+	"\bEndpoint\x12&fairlead.resource.v1.OperationMetadata\x82\xd3\xe4\x93\x020*./v1/{name=workspaces/*/endpoints/*/versions/*}\x12\xd5\x01\n" +
+	"\x1cListEndpointVersionRevisions\x127.fairlead.deploy.v1.ListEndpointVersionRevisionsRequest\x1a8.fairlead.deploy.v1.ListEndpointVersionRevisionsResponse\"B\x82\xd3\xe4\x93\x02<\x12:/v1/{parent=workspaces/*/endpoints/*/versions/*}/revisions\x12\xec\x01\n" +
+	"\x17RollbackEndpointVersion\x122.fairlead.deploy.v1.RollbackEndpointVersionRequest\x1a\x1d.google.longrunning.Operation\"~\xcaA9\n" +
+	"\x0fEndpointVersion\x12&fairlead.resource.v1.OperationMetadata\x82\xd3\xe4\x93\x02<:\x01*\"7/v1/{name=workspaces/*/endpoints/*/versions/*}:rollback\x12\xa1\x01\n" +
 	"\x10ReadEndpointLogs\x12+.fairlead.deploy.v1.ReadEndpointLogsRequest\x1a,.fairlead.deploy.v1.ReadEndpointLogsResponse\"0\x82\xd3\xe4\x93\x02*\x12(/v1/{name=workspaces/*/endpoints/*}/logs0\x01\x12\xa2\x01\n" +
 	"\rConvertConfig\x12(.fairlead.deploy.v1.ConvertConfigRequest\x1a).fairlead.deploy.v1.ConvertConfigResponse\"<\x82\xd3\xe4\x93\x026:\x01*\"1/v1/{parent=workspaces/*}/endpoints:convertConfigBDZBgithub.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1;deployv1b\x06proto3"
 
@@ -1450,80 +1837,93 @@ func file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP() []byte {
 	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescData
 }
 
-var file_fairlead_deploy_v1_endpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_fairlead_deploy_v1_endpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_fairlead_deploy_v1_endpoint_service_proto_goTypes = []any{
-	(*ListEndpointsRequest)(nil),          // 0: fairlead.deploy.v1.ListEndpointsRequest
-	(*ListEndpointsResponse)(nil),         // 1: fairlead.deploy.v1.ListEndpointsResponse
-	(*GetEndpointRequest)(nil),            // 2: fairlead.deploy.v1.GetEndpointRequest
-	(*CreateEndpointRequest)(nil),         // 3: fairlead.deploy.v1.CreateEndpointRequest
-	(*InitialKeys)(nil),                   // 4: fairlead.deploy.v1.InitialKeys
-	(*UpdateEndpointRequest)(nil),         // 5: fairlead.deploy.v1.UpdateEndpointRequest
-	(*DeleteEndpointRequest)(nil),         // 6: fairlead.deploy.v1.DeleteEndpointRequest
-	(*ListEndpointVersionsRequest)(nil),   // 7: fairlead.deploy.v1.ListEndpointVersionsRequest
-	(*ListEndpointVersionsResponse)(nil),  // 8: fairlead.deploy.v1.ListEndpointVersionsResponse
-	(*GetEndpointVersionRequest)(nil),     // 9: fairlead.deploy.v1.GetEndpointVersionRequest
-	(*CreateEndpointVersionRequest)(nil),  // 10: fairlead.deploy.v1.CreateEndpointVersionRequest
-	(*UpdateEndpointVersionRequest)(nil),  // 11: fairlead.deploy.v1.UpdateEndpointVersionRequest
-	(*DeleteEndpointVersionRequest)(nil),  // 12: fairlead.deploy.v1.DeleteEndpointVersionRequest
-	(*ReadEndpointLogsRequest)(nil),       // 13: fairlead.deploy.v1.ReadEndpointLogsRequest
-	(*ReadEndpointLogsResponse)(nil),      // 14: fairlead.deploy.v1.ReadEndpointLogsResponse
-	(*EndpointLogLine)(nil),               // 15: fairlead.deploy.v1.EndpointLogLine
-	(*ConvertConfigRequest)(nil),          // 16: fairlead.deploy.v1.ConvertConfigRequest
-	(*ConvertConfigResponse)(nil),         // 17: fairlead.deploy.v1.ConvertConfigResponse
-	(*ConvertConfigResponse_Finding)(nil), // 18: fairlead.deploy.v1.ConvertConfigResponse.Finding
-	(*Endpoint)(nil),                      // 19: fairlead.deploy.v1.Endpoint
-	(*EndpointVersion)(nil),               // 20: fairlead.deploy.v1.EndpointVersion
-	(*fieldmaskpb.FieldMask)(nil),         // 21: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil),         // 22: google.protobuf.Timestamp
-	(*longrunningpb.Operation)(nil),       // 23: google.longrunning.Operation
+	(*ListEndpointsRequest)(nil),                 // 0: fairlead.deploy.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),                // 1: fairlead.deploy.v1.ListEndpointsResponse
+	(*GetEndpointRequest)(nil),                   // 2: fairlead.deploy.v1.GetEndpointRequest
+	(*CreateEndpointRequest)(nil),                // 3: fairlead.deploy.v1.CreateEndpointRequest
+	(*InitialKeys)(nil),                          // 4: fairlead.deploy.v1.InitialKeys
+	(*UpdateEndpointRequest)(nil),                // 5: fairlead.deploy.v1.UpdateEndpointRequest
+	(*DeleteEndpointRequest)(nil),                // 6: fairlead.deploy.v1.DeleteEndpointRequest
+	(*ListEndpointVersionsRequest)(nil),          // 7: fairlead.deploy.v1.ListEndpointVersionsRequest
+	(*ListEndpointVersionsResponse)(nil),         // 8: fairlead.deploy.v1.ListEndpointVersionsResponse
+	(*GetEndpointVersionRequest)(nil),            // 9: fairlead.deploy.v1.GetEndpointVersionRequest
+	(*CreateEndpointVersionRequest)(nil),         // 10: fairlead.deploy.v1.CreateEndpointVersionRequest
+	(*UpdateEndpointVersionRequest)(nil),         // 11: fairlead.deploy.v1.UpdateEndpointVersionRequest
+	(*DeleteEndpointVersionRequest)(nil),         // 12: fairlead.deploy.v1.DeleteEndpointVersionRequest
+	(*ListEndpointVersionRevisionsRequest)(nil),  // 13: fairlead.deploy.v1.ListEndpointVersionRevisionsRequest
+	(*ListEndpointVersionRevisionsResponse)(nil), // 14: fairlead.deploy.v1.ListEndpointVersionRevisionsResponse
+	(*EndpointVersionRevision)(nil),              // 15: fairlead.deploy.v1.EndpointVersionRevision
+	(*RollbackEndpointVersionRequest)(nil),       // 16: fairlead.deploy.v1.RollbackEndpointVersionRequest
+	(*ReadEndpointLogsRequest)(nil),              // 17: fairlead.deploy.v1.ReadEndpointLogsRequest
+	(*ReadEndpointLogsResponse)(nil),             // 18: fairlead.deploy.v1.ReadEndpointLogsResponse
+	(*EndpointLogLine)(nil),                      // 19: fairlead.deploy.v1.EndpointLogLine
+	(*ConvertConfigRequest)(nil),                 // 20: fairlead.deploy.v1.ConvertConfigRequest
+	(*ConvertConfigResponse)(nil),                // 21: fairlead.deploy.v1.ConvertConfigResponse
+	(*EndpointVersionRevision_Difference)(nil),   // 22: fairlead.deploy.v1.EndpointVersionRevision.Difference
+	(*ConvertConfigResponse_Finding)(nil),        // 23: fairlead.deploy.v1.ConvertConfigResponse.Finding
+	(*Endpoint)(nil),                             // 24: fairlead.deploy.v1.Endpoint
+	(*EndpointVersion)(nil),                      // 25: fairlead.deploy.v1.EndpointVersion
+	(*fieldmaskpb.FieldMask)(nil),                // 26: google.protobuf.FieldMask
+	(*timestamppb.Timestamp)(nil),                // 27: google.protobuf.Timestamp
+	(*longrunningpb.Operation)(nil),              // 28: google.longrunning.Operation
 }
 var file_fairlead_deploy_v1_endpoint_service_proto_depIdxs = []int32{
-	19, // 0: fairlead.deploy.v1.ListEndpointsResponse.endpoints:type_name -> fairlead.deploy.v1.Endpoint
-	19, // 1: fairlead.deploy.v1.CreateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
-	20, // 2: fairlead.deploy.v1.CreateEndpointRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	24, // 0: fairlead.deploy.v1.ListEndpointsResponse.endpoints:type_name -> fairlead.deploy.v1.Endpoint
+	24, // 1: fairlead.deploy.v1.CreateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
+	25, // 2: fairlead.deploy.v1.CreateEndpointRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
 	4,  // 3: fairlead.deploy.v1.CreateEndpointRequest.keys:type_name -> fairlead.deploy.v1.InitialKeys
-	19, // 4: fairlead.deploy.v1.UpdateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
-	21, // 5: fairlead.deploy.v1.UpdateEndpointRequest.update_mask:type_name -> google.protobuf.FieldMask
-	20, // 6: fairlead.deploy.v1.ListEndpointVersionsResponse.versions:type_name -> fairlead.deploy.v1.EndpointVersion
-	20, // 7: fairlead.deploy.v1.CreateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
-	20, // 8: fairlead.deploy.v1.UpdateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
-	21, // 9: fairlead.deploy.v1.UpdateEndpointVersionRequest.update_mask:type_name -> google.protobuf.FieldMask
-	15, // 10: fairlead.deploy.v1.ReadEndpointLogsResponse.lines:type_name -> fairlead.deploy.v1.EndpointLogLine
-	22, // 11: fairlead.deploy.v1.EndpointLogLine.time:type_name -> google.protobuf.Timestamp
-	19, // 12: fairlead.deploy.v1.ConvertConfigResponse.endpoint:type_name -> fairlead.deploy.v1.Endpoint
-	20, // 13: fairlead.deploy.v1.ConvertConfigResponse.version:type_name -> fairlead.deploy.v1.EndpointVersion
-	4,  // 14: fairlead.deploy.v1.ConvertConfigResponse.keys:type_name -> fairlead.deploy.v1.InitialKeys
-	18, // 15: fairlead.deploy.v1.ConvertConfigResponse.violations:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
-	18, // 16: fairlead.deploy.v1.ConvertConfigResponse.ignored:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
-	0,  // 17: fairlead.deploy.v1.EndpointService.ListEndpoints:input_type -> fairlead.deploy.v1.ListEndpointsRequest
-	2,  // 18: fairlead.deploy.v1.EndpointService.GetEndpoint:input_type -> fairlead.deploy.v1.GetEndpointRequest
-	3,  // 19: fairlead.deploy.v1.EndpointService.CreateEndpoint:input_type -> fairlead.deploy.v1.CreateEndpointRequest
-	5,  // 20: fairlead.deploy.v1.EndpointService.UpdateEndpoint:input_type -> fairlead.deploy.v1.UpdateEndpointRequest
-	6,  // 21: fairlead.deploy.v1.EndpointService.DeleteEndpoint:input_type -> fairlead.deploy.v1.DeleteEndpointRequest
-	7,  // 22: fairlead.deploy.v1.EndpointService.ListEndpointVersions:input_type -> fairlead.deploy.v1.ListEndpointVersionsRequest
-	9,  // 23: fairlead.deploy.v1.EndpointService.GetEndpointVersion:input_type -> fairlead.deploy.v1.GetEndpointVersionRequest
-	10, // 24: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:input_type -> fairlead.deploy.v1.CreateEndpointVersionRequest
-	11, // 25: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:input_type -> fairlead.deploy.v1.UpdateEndpointVersionRequest
-	12, // 26: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:input_type -> fairlead.deploy.v1.DeleteEndpointVersionRequest
-	13, // 27: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:input_type -> fairlead.deploy.v1.ReadEndpointLogsRequest
-	16, // 28: fairlead.deploy.v1.EndpointService.ConvertConfig:input_type -> fairlead.deploy.v1.ConvertConfigRequest
-	1,  // 29: fairlead.deploy.v1.EndpointService.ListEndpoints:output_type -> fairlead.deploy.v1.ListEndpointsResponse
-	19, // 30: fairlead.deploy.v1.EndpointService.GetEndpoint:output_type -> fairlead.deploy.v1.Endpoint
-	23, // 31: fairlead.deploy.v1.EndpointService.CreateEndpoint:output_type -> google.longrunning.Operation
-	23, // 32: fairlead.deploy.v1.EndpointService.UpdateEndpoint:output_type -> google.longrunning.Operation
-	23, // 33: fairlead.deploy.v1.EndpointService.DeleteEndpoint:output_type -> google.longrunning.Operation
-	8,  // 34: fairlead.deploy.v1.EndpointService.ListEndpointVersions:output_type -> fairlead.deploy.v1.ListEndpointVersionsResponse
-	20, // 35: fairlead.deploy.v1.EndpointService.GetEndpointVersion:output_type -> fairlead.deploy.v1.EndpointVersion
-	23, // 36: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:output_type -> google.longrunning.Operation
-	23, // 37: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:output_type -> google.longrunning.Operation
-	23, // 38: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:output_type -> google.longrunning.Operation
-	14, // 39: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:output_type -> fairlead.deploy.v1.ReadEndpointLogsResponse
-	17, // 40: fairlead.deploy.v1.EndpointService.ConvertConfig:output_type -> fairlead.deploy.v1.ConvertConfigResponse
-	29, // [29:41] is the sub-list for method output_type
-	17, // [17:29] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	24, // 4: fairlead.deploy.v1.UpdateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
+	26, // 5: fairlead.deploy.v1.UpdateEndpointRequest.update_mask:type_name -> google.protobuf.FieldMask
+	25, // 6: fairlead.deploy.v1.ListEndpointVersionsResponse.versions:type_name -> fairlead.deploy.v1.EndpointVersion
+	25, // 7: fairlead.deploy.v1.CreateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	25, // 8: fairlead.deploy.v1.UpdateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	26, // 9: fairlead.deploy.v1.UpdateEndpointVersionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	15, // 10: fairlead.deploy.v1.ListEndpointVersionRevisionsResponse.revisions:type_name -> fairlead.deploy.v1.EndpointVersionRevision
+	27, // 11: fairlead.deploy.v1.EndpointVersionRevision.create_time:type_name -> google.protobuf.Timestamp
+	25, // 12: fairlead.deploy.v1.EndpointVersionRevision.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	22, // 13: fairlead.deploy.v1.EndpointVersionRevision.differences:type_name -> fairlead.deploy.v1.EndpointVersionRevision.Difference
+	19, // 14: fairlead.deploy.v1.ReadEndpointLogsResponse.lines:type_name -> fairlead.deploy.v1.EndpointLogLine
+	27, // 15: fairlead.deploy.v1.EndpointLogLine.time:type_name -> google.protobuf.Timestamp
+	24, // 16: fairlead.deploy.v1.ConvertConfigResponse.endpoint:type_name -> fairlead.deploy.v1.Endpoint
+	25, // 17: fairlead.deploy.v1.ConvertConfigResponse.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	4,  // 18: fairlead.deploy.v1.ConvertConfigResponse.keys:type_name -> fairlead.deploy.v1.InitialKeys
+	23, // 19: fairlead.deploy.v1.ConvertConfigResponse.violations:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
+	23, // 20: fairlead.deploy.v1.ConvertConfigResponse.ignored:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
+	0,  // 21: fairlead.deploy.v1.EndpointService.ListEndpoints:input_type -> fairlead.deploy.v1.ListEndpointsRequest
+	2,  // 22: fairlead.deploy.v1.EndpointService.GetEndpoint:input_type -> fairlead.deploy.v1.GetEndpointRequest
+	3,  // 23: fairlead.deploy.v1.EndpointService.CreateEndpoint:input_type -> fairlead.deploy.v1.CreateEndpointRequest
+	5,  // 24: fairlead.deploy.v1.EndpointService.UpdateEndpoint:input_type -> fairlead.deploy.v1.UpdateEndpointRequest
+	6,  // 25: fairlead.deploy.v1.EndpointService.DeleteEndpoint:input_type -> fairlead.deploy.v1.DeleteEndpointRequest
+	7,  // 26: fairlead.deploy.v1.EndpointService.ListEndpointVersions:input_type -> fairlead.deploy.v1.ListEndpointVersionsRequest
+	9,  // 27: fairlead.deploy.v1.EndpointService.GetEndpointVersion:input_type -> fairlead.deploy.v1.GetEndpointVersionRequest
+	10, // 28: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:input_type -> fairlead.deploy.v1.CreateEndpointVersionRequest
+	11, // 29: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:input_type -> fairlead.deploy.v1.UpdateEndpointVersionRequest
+	12, // 30: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:input_type -> fairlead.deploy.v1.DeleteEndpointVersionRequest
+	13, // 31: fairlead.deploy.v1.EndpointService.ListEndpointVersionRevisions:input_type -> fairlead.deploy.v1.ListEndpointVersionRevisionsRequest
+	16, // 32: fairlead.deploy.v1.EndpointService.RollbackEndpointVersion:input_type -> fairlead.deploy.v1.RollbackEndpointVersionRequest
+	17, // 33: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:input_type -> fairlead.deploy.v1.ReadEndpointLogsRequest
+	20, // 34: fairlead.deploy.v1.EndpointService.ConvertConfig:input_type -> fairlead.deploy.v1.ConvertConfigRequest
+	1,  // 35: fairlead.deploy.v1.EndpointService.ListEndpoints:output_type -> fairlead.deploy.v1.ListEndpointsResponse
+	24, // 36: fairlead.deploy.v1.EndpointService.GetEndpoint:output_type -> fairlead.deploy.v1.Endpoint
+	28, // 37: fairlead.deploy.v1.EndpointService.CreateEndpoint:output_type -> google.longrunning.Operation
+	28, // 38: fairlead.deploy.v1.EndpointService.UpdateEndpoint:output_type -> google.longrunning.Operation
+	28, // 39: fairlead.deploy.v1.EndpointService.DeleteEndpoint:output_type -> google.longrunning.Operation
+	8,  // 40: fairlead.deploy.v1.EndpointService.ListEndpointVersions:output_type -> fairlead.deploy.v1.ListEndpointVersionsResponse
+	25, // 41: fairlead.deploy.v1.EndpointService.GetEndpointVersion:output_type -> fairlead.deploy.v1.EndpointVersion
+	28, // 42: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:output_type -> google.longrunning.Operation
+	28, // 43: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:output_type -> google.longrunning.Operation
+	28, // 44: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:output_type -> google.longrunning.Operation
+	14, // 45: fairlead.deploy.v1.EndpointService.ListEndpointVersionRevisions:output_type -> fairlead.deploy.v1.ListEndpointVersionRevisionsResponse
+	28, // 46: fairlead.deploy.v1.EndpointService.RollbackEndpointVersion:output_type -> google.longrunning.Operation
+	18, // 47: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:output_type -> fairlead.deploy.v1.ReadEndpointLogsResponse
+	21, // 48: fairlead.deploy.v1.EndpointService.ConvertConfig:output_type -> fairlead.deploy.v1.ConvertConfigResponse
+	35, // [35:49] is the sub-list for method output_type
+	21, // [21:35] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_deploy_v1_endpoint_service_proto_init() }
@@ -1538,7 +1938,7 @@ func file_fairlead_deploy_v1_endpoint_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_deploy_v1_endpoint_service_proto_rawDesc), len(file_fairlead_deploy_v1_endpoint_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

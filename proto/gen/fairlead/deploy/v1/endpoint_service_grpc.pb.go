@@ -20,18 +20,20 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EndpointService_ListEndpoints_FullMethodName         = "/fairlead.deploy.v1.EndpointService/ListEndpoints"
-	EndpointService_GetEndpoint_FullMethodName           = "/fairlead.deploy.v1.EndpointService/GetEndpoint"
-	EndpointService_CreateEndpoint_FullMethodName        = "/fairlead.deploy.v1.EndpointService/CreateEndpoint"
-	EndpointService_UpdateEndpoint_FullMethodName        = "/fairlead.deploy.v1.EndpointService/UpdateEndpoint"
-	EndpointService_DeleteEndpoint_FullMethodName        = "/fairlead.deploy.v1.EndpointService/DeleteEndpoint"
-	EndpointService_ListEndpointVersions_FullMethodName  = "/fairlead.deploy.v1.EndpointService/ListEndpointVersions"
-	EndpointService_GetEndpointVersion_FullMethodName    = "/fairlead.deploy.v1.EndpointService/GetEndpointVersion"
-	EndpointService_CreateEndpointVersion_FullMethodName = "/fairlead.deploy.v1.EndpointService/CreateEndpointVersion"
-	EndpointService_UpdateEndpointVersion_FullMethodName = "/fairlead.deploy.v1.EndpointService/UpdateEndpointVersion"
-	EndpointService_DeleteEndpointVersion_FullMethodName = "/fairlead.deploy.v1.EndpointService/DeleteEndpointVersion"
-	EndpointService_ReadEndpointLogs_FullMethodName      = "/fairlead.deploy.v1.EndpointService/ReadEndpointLogs"
-	EndpointService_ConvertConfig_FullMethodName         = "/fairlead.deploy.v1.EndpointService/ConvertConfig"
+	EndpointService_ListEndpoints_FullMethodName                = "/fairlead.deploy.v1.EndpointService/ListEndpoints"
+	EndpointService_GetEndpoint_FullMethodName                  = "/fairlead.deploy.v1.EndpointService/GetEndpoint"
+	EndpointService_CreateEndpoint_FullMethodName               = "/fairlead.deploy.v1.EndpointService/CreateEndpoint"
+	EndpointService_UpdateEndpoint_FullMethodName               = "/fairlead.deploy.v1.EndpointService/UpdateEndpoint"
+	EndpointService_DeleteEndpoint_FullMethodName               = "/fairlead.deploy.v1.EndpointService/DeleteEndpoint"
+	EndpointService_ListEndpointVersions_FullMethodName         = "/fairlead.deploy.v1.EndpointService/ListEndpointVersions"
+	EndpointService_GetEndpointVersion_FullMethodName           = "/fairlead.deploy.v1.EndpointService/GetEndpointVersion"
+	EndpointService_CreateEndpointVersion_FullMethodName        = "/fairlead.deploy.v1.EndpointService/CreateEndpointVersion"
+	EndpointService_UpdateEndpointVersion_FullMethodName        = "/fairlead.deploy.v1.EndpointService/UpdateEndpointVersion"
+	EndpointService_DeleteEndpointVersion_FullMethodName        = "/fairlead.deploy.v1.EndpointService/DeleteEndpointVersion"
+	EndpointService_ListEndpointVersionRevisions_FullMethodName = "/fairlead.deploy.v1.EndpointService/ListEndpointVersionRevisions"
+	EndpointService_RollbackEndpointVersion_FullMethodName      = "/fairlead.deploy.v1.EndpointService/RollbackEndpointVersion"
+	EndpointService_ReadEndpointLogs_FullMethodName             = "/fairlead.deploy.v1.EndpointService/ReadEndpointLogs"
+	EndpointService_ConvertConfig_FullMethodName                = "/fairlead.deploy.v1.EndpointService/ConvertConfig"
 )
 
 // EndpointServiceClient is the client API for EndpointService service.
@@ -65,6 +67,11 @@ type EndpointServiceClient interface {
 	// default, else the oldest healthy one, else the oldest; the operation's
 	// steps say which. The last version cannot be deleted. Response: Endpoint.
 	DeleteEndpointVersion(ctx context.Context, in *DeleteEndpointVersionRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
+	// Lists what a version has run, newest first, each with what it changed.
+	ListEndpointVersionRevisions(ctx context.Context, in *ListEndpointVersionRevisionsRequest, opts ...grpc.CallOption) (*ListEndpointVersionRevisionsResponse, error)
+	// Makes a version run again what it ran in an earlier revision, as a new
+	// revision. Traffic and role stay. Response: EndpointVersion.
+	RollbackEndpointVersion(ctx context.Context, in *RollbackEndpointVersionRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
 	// Streams the log of an endpoint's replicas, oldest line first.
 	ReadEndpointLogs(ctx context.Context, in *ReadEndpointLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadEndpointLogsResponse], error)
 	// Reads the old product's deployment and inference configuration. The answer
@@ -180,6 +187,26 @@ func (c *endpointServiceClient) DeleteEndpointVersion(ctx context.Context, in *D
 	return out, nil
 }
 
+func (c *endpointServiceClient) ListEndpointVersionRevisions(ctx context.Context, in *ListEndpointVersionRevisionsRequest, opts ...grpc.CallOption) (*ListEndpointVersionRevisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEndpointVersionRevisionsResponse)
+	err := c.cc.Invoke(ctx, EndpointService_ListEndpointVersionRevisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *endpointServiceClient) RollbackEndpointVersion(ctx context.Context, in *RollbackEndpointVersionRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(longrunningpb.Operation)
+	err := c.cc.Invoke(ctx, EndpointService_RollbackEndpointVersion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *endpointServiceClient) ReadEndpointLogs(ctx context.Context, in *ReadEndpointLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadEndpointLogsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &EndpointService_ServiceDesc.Streams[0], EndpointService_ReadEndpointLogs_FullMethodName, cOpts...)
@@ -240,6 +267,11 @@ type EndpointServiceServer interface {
 	// default, else the oldest healthy one, else the oldest; the operation's
 	// steps say which. The last version cannot be deleted. Response: Endpoint.
 	DeleteEndpointVersion(context.Context, *DeleteEndpointVersionRequest) (*longrunningpb.Operation, error)
+	// Lists what a version has run, newest first, each with what it changed.
+	ListEndpointVersionRevisions(context.Context, *ListEndpointVersionRevisionsRequest) (*ListEndpointVersionRevisionsResponse, error)
+	// Makes a version run again what it ran in an earlier revision, as a new
+	// revision. Traffic and role stay. Response: EndpointVersion.
+	RollbackEndpointVersion(context.Context, *RollbackEndpointVersionRequest) (*longrunningpb.Operation, error)
 	// Streams the log of an endpoint's replicas, oldest line first.
 	ReadEndpointLogs(*ReadEndpointLogsRequest, grpc.ServerStreamingServer[ReadEndpointLogsResponse]) error
 	// Reads the old product's deployment and inference configuration. The answer
@@ -284,6 +316,12 @@ func (UnimplementedEndpointServiceServer) UpdateEndpointVersion(context.Context,
 }
 func (UnimplementedEndpointServiceServer) DeleteEndpointVersion(context.Context, *DeleteEndpointVersionRequest) (*longrunningpb.Operation, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteEndpointVersion not implemented")
+}
+func (UnimplementedEndpointServiceServer) ListEndpointVersionRevisions(context.Context, *ListEndpointVersionRevisionsRequest) (*ListEndpointVersionRevisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEndpointVersionRevisions not implemented")
+}
+func (UnimplementedEndpointServiceServer) RollbackEndpointVersion(context.Context, *RollbackEndpointVersionRequest) (*longrunningpb.Operation, error) {
+	return nil, status.Error(codes.Unimplemented, "method RollbackEndpointVersion not implemented")
 }
 func (UnimplementedEndpointServiceServer) ReadEndpointLogs(*ReadEndpointLogsRequest, grpc.ServerStreamingServer[ReadEndpointLogsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ReadEndpointLogs not implemented")
@@ -492,6 +530,42 @@ func _EndpointService_DeleteEndpointVersion_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EndpointService_ListEndpointVersionRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEndpointVersionRevisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EndpointServiceServer).ListEndpointVersionRevisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EndpointService_ListEndpointVersionRevisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EndpointServiceServer).ListEndpointVersionRevisions(ctx, req.(*ListEndpointVersionRevisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EndpointService_RollbackEndpointVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackEndpointVersionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EndpointServiceServer).RollbackEndpointVersion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EndpointService_RollbackEndpointVersion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EndpointServiceServer).RollbackEndpointVersion(ctx, req.(*RollbackEndpointVersionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _EndpointService_ReadEndpointLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReadEndpointLogsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -567,6 +641,14 @@ var EndpointService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteEndpointVersion",
 			Handler:    _EndpointService_DeleteEndpointVersion_Handler,
+		},
+		{
+			MethodName: "ListEndpointVersionRevisions",
+			Handler:    _EndpointService_ListEndpointVersionRevisions_Handler,
+		},
+		{
+			MethodName: "RollbackEndpointVersion",
+			Handler:    _EndpointService_RollbackEndpointVersion_Handler,
 		},
 		{
 			MethodName: "ConvertConfig",

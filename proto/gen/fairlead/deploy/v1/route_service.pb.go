@@ -21,6 +21,98 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Request of ReportLoad: one report.
+type ReportLoadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The router: unique over all routers and their starts.
+	Router string `protobuf:"bytes,1,opt,name=router,proto3" json:"router,omitempty"`
+	// The versions with load since the report before or now; of the others there is none.
+	Loads         []*ReportLoadRequest_VersionLoad `protobuf:"bytes,2,rep,name=loads,proto3" json:"loads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportLoadRequest) Reset() {
+	*x = ReportLoadRequest{}
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportLoadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportLoadRequest) ProtoMessage() {}
+
+func (x *ReportLoadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportLoadRequest.ProtoReflect.Descriptor instead.
+func (*ReportLoadRequest) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ReportLoadRequest) GetRouter() string {
+	if x != nil {
+		return x.Router
+	}
+	return ""
+}
+
+func (x *ReportLoadRequest) GetLoads() []*ReportLoadRequest_VersionLoad {
+	if x != nil {
+		return x.Loads
+	}
+	return nil
+}
+
+// Answer of ReportLoad.
+type ReportLoadResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportLoadResponse) Reset() {
+	*x = ReportLoadResponse{}
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportLoadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportLoadResponse) ProtoMessage() {}
+
+func (x *ReportLoadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportLoadResponse.ProtoReflect.Descriptor instead.
+func (*ReportLoadResponse) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{1}
+}
+
 // Route is what a router needs to know of an endpoint.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -35,14 +127,16 @@ type Route struct {
 	// The version that gets what the others can't take.
 	DefaultVersion string `protobuf:"bytes,5,opt,name=default_version,json=defaultVersion,proto3" json:"default_version,omitempty"`
 	// The endpoint's generation.
-	Generation    int64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Generation int64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Whether a record of each request is kept.
+	TelemetryEnabled bool `protobuf:"varint,7,opt,name=telemetry_enabled,json=telemetryEnabled,proto3" json:"telemetry_enabled,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[0]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -54,7 +148,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[0]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -67,7 +161,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{0}
+	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Route) GetEndpoint() string {
@@ -112,6 +206,13 @@ func (x *Route) GetGeneration() int64 {
 	return 0
 }
 
+func (x *Route) GetTelemetryEnabled() bool {
+	if x != nil {
+		return x.TelemetryEnabled
+	}
+	return false
+}
+
 // RouteVersion is what a router needs to know of a version.
 type RouteVersion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -124,13 +225,16 @@ type RouteVersion struct {
 	Workload string `protobuf:"bytes,3,opt,name=workload,proto3" json:"workload,omitempty"`
 	// How requests are admitted, with all defaults filled in.
 	RequestSettings *RequestSettings `protobuf:"bytes,4,opt,name=request_settings,json=requestSettings,proto3" json:"request_settings,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Whether requests are held until their scoring timeout while there is no
+	// replica, because the first one starts when they come.
+	HoldWhenEmpty bool `protobuf:"varint,5,opt,name=hold_when_empty,json=holdWhenEmpty,proto3" json:"hold_when_empty,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RouteVersion) Reset() {
 	*x = RouteVersion{}
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[1]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -142,7 +246,7 @@ func (x *RouteVersion) String() string {
 func (*RouteVersion) ProtoMessage() {}
 
 func (x *RouteVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[1]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -155,7 +259,7 @@ func (x *RouteVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVersion.ProtoReflect.Descriptor instead.
 func (*RouteVersion) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{1}
+	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RouteVersion) GetVersion() string {
@@ -186,6 +290,13 @@ func (x *RouteVersion) GetRequestSettings() *RequestSettings {
 	return nil
 }
 
+func (x *RouteVersion) GetHoldWhenEmpty() bool {
+	if x != nil {
+		return x.HoldWhenEmpty
+	}
+	return false
+}
+
 // Request of WatchRoutes.
 type WatchRoutesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -195,7 +306,7 @@ type WatchRoutesRequest struct {
 
 func (x *WatchRoutesRequest) Reset() {
 	*x = WatchRoutesRequest{}
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[2]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +318,7 @@ func (x *WatchRoutesRequest) String() string {
 func (*WatchRoutesRequest) ProtoMessage() {}
 
 func (x *WatchRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[2]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +331,7 @@ func (x *WatchRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRoutesRequest.ProtoReflect.Descriptor instead.
 func (*WatchRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{2}
+	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{4}
 }
 
 // Answer of WatchRoutes: one change, or the mark that the state so far is complete.
@@ -240,7 +351,7 @@ type WatchRoutesResponse struct {
 
 func (x *WatchRoutesResponse) Reset() {
 	*x = WatchRoutesResponse{}
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[3]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -252,7 +363,7 @@ func (x *WatchRoutesResponse) String() string {
 func (*WatchRoutesResponse) ProtoMessage() {}
 
 func (x *WatchRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[3]
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -265,7 +376,7 @@ func (x *WatchRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRoutesResponse.ProtoReflect.Descriptor instead.
 func (*WatchRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{3}
+	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchRoutesResponse) GetEvent() isWatchRoutesResponse_Event {
@@ -327,11 +438,114 @@ func (*WatchRoutesResponse_Deleted) isWatchRoutesResponse_Event() {}
 
 func (*WatchRoutesResponse_Synced) isWatchRoutesResponse_Event() {}
 
+// The load of one version, as one router sees it.
+type ReportLoadRequest_VersionLoad struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// workspaces/{workspace}/endpoints/{endpoint}.
+	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The last part of the version's name.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Requests being worked on, averaged since the report before.
+	Busy float64 `protobuf:"fixed64,3,opt,name=busy,proto3" json:"busy,omitempty"`
+	// Requests waiting for a replica, averaged since the report before.
+	Queued float64 `protobuf:"fixed64,4,opt,name=queued,proto3" json:"queued,omitempty"`
+	// Requests waiting for a replica now.
+	QueuedNow int32 `protobuf:"varint,5,opt,name=queued_now,json=queuedNow,proto3" json:"queued_now,omitempty"`
+	// Requests that have arrived since the router started.
+	Arrivals      int64 `protobuf:"varint,6,opt,name=arrivals,proto3" json:"arrivals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportLoadRequest_VersionLoad) Reset() {
+	*x = ReportLoadRequest_VersionLoad{}
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportLoadRequest_VersionLoad) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportLoadRequest_VersionLoad) ProtoMessage() {}
+
+func (x *ReportLoadRequest_VersionLoad) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_deploy_v1_route_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportLoadRequest_VersionLoad.ProtoReflect.Descriptor instead.
+func (*ReportLoadRequest_VersionLoad) Descriptor() ([]byte, []int) {
+	return file_fairlead_deploy_v1_route_service_proto_rawDescGZIP(), []int{0, 0}
+}
+
+func (x *ReportLoadRequest_VersionLoad) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *ReportLoadRequest_VersionLoad) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ReportLoadRequest_VersionLoad) GetBusy() float64 {
+	if x != nil {
+		return x.Busy
+	}
+	return 0
+}
+
+func (x *ReportLoadRequest_VersionLoad) GetQueued() float64 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *ReportLoadRequest_VersionLoad) GetQueuedNow() int32 {
+	if x != nil {
+		return x.QueuedNow
+	}
+	return 0
+}
+
+func (x *ReportLoadRequest_VersionLoad) GetArrivals() int64 {
+	if x != nil {
+		return x.Arrivals
+	}
+	return 0
+}
+
 var File_fairlead_deploy_v1_route_service_proto protoreflect.FileDescriptor
 
 const file_fairlead_deploy_v1_route_service_proto_rawDesc = "" +
 	"\n" +
-	"&fairlead/deploy/v1/route_service.proto\x12\x12fairlead.deploy.v1\x1a!fairlead/deploy/v1/endpoint.proto\"\x91\x02\n" +
+	"&fairlead/deploy/v1/route_service.proto\x12\x12fairlead.deploy.v1\x1a!fairlead/deploy/v1/endpoint.proto\"\xa1\x02\n" +
+	"\x11ReportLoadRequest\x12\x16\n" +
+	"\x06router\x18\x01 \x01(\tR\x06router\x12G\n" +
+	"\x05loads\x18\x02 \x03(\v21.fairlead.deploy.v1.ReportLoadRequest.VersionLoadR\x05loads\x1a\xaa\x01\n" +
+	"\vVersionLoad\x12\x1a\n" +
+	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04busy\x18\x03 \x01(\x01R\x04busy\x12\x16\n" +
+	"\x06queued\x18\x04 \x01(\x01R\x06queued\x12\x1d\n" +
+	"\n" +
+	"queued_now\x18\x05 \x01(\x05R\tqueuedNow\x12\x1a\n" +
+	"\barrivals\x18\x06 \x01(\x03R\barrivals\"\x14\n" +
+	"\x12ReportLoadResponse\"\xbe\x02\n" +
 	"\x05Route\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12!\n" +
 	"\fendpoint_uid\x18\x02 \x01(\tR\vendpointUid\x12B\n" +
@@ -340,12 +554,14 @@ const file_fairlead_deploy_v1_route_service_proto_rawDesc = "" +
 	"\x0fdefault_version\x18\x05 \x01(\tR\x0edefaultVersion\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x06 \x01(\x03R\n" +
-	"generation\"\xaa\x01\n" +
+	"generation\x12+\n" +
+	"\x11telemetry_enabled\x18\a \x01(\bR\x10telemetryEnabled\"\xd2\x01\n" +
 	"\fRouteVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05share\x18\x02 \x01(\x05R\x05share\x12\x1a\n" +
 	"\bworkload\x18\x03 \x01(\tR\bworkload\x12N\n" +
-	"\x10request_settings\x18\x04 \x01(\v2#.fairlead.deploy.v1.RequestSettingsR\x0frequestSettings\"\x14\n" +
+	"\x10request_settings\x18\x04 \x01(\v2#.fairlead.deploy.v1.RequestSettingsR\x0frequestSettings\x12&\n" +
+	"\x0fhold_when_empty\x18\x05 \x01(\bR\rholdWhenEmpty\"\x14\n" +
 	"\x12WatchRoutesRequest\"\x8b\x01\n" +
 	"\x13WatchRoutesResponse\x125\n" +
 	"\achanged\x18\x01 \x01(\v2\x19.fairlead.deploy.v1.RouteH\x00R\achanged\x12\x1a\n" +
@@ -353,7 +569,10 @@ const file_fairlead_deploy_v1_route_service_proto_rawDesc = "" +
 	"\x06synced\x18\x03 \x01(\bH\x00R\x06syncedB\a\n" +
 	"\x05event2p\n" +
 	"\fRouteService\x12`\n" +
-	"\vWatchRoutes\x12&.fairlead.deploy.v1.WatchRoutesRequest\x1a'.fairlead.deploy.v1.WatchRoutesResponse0\x01BDZBgithub.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1;deployv1b\x06proto3"
+	"\vWatchRoutes\x12&.fairlead.deploy.v1.WatchRoutesRequest\x1a'.fairlead.deploy.v1.WatchRoutesResponse0\x012l\n" +
+	"\vLoadService\x12]\n" +
+	"\n" +
+	"ReportLoad\x12%.fairlead.deploy.v1.ReportLoadRequest\x1a&.fairlead.deploy.v1.ReportLoadResponse(\x01BDZBgithub.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1;deployv1b\x06proto3"
 
 var (
 	file_fairlead_deploy_v1_route_service_proto_rawDescOnce sync.Once
@@ -367,27 +586,33 @@ func file_fairlead_deploy_v1_route_service_proto_rawDescGZIP() []byte {
 	return file_fairlead_deploy_v1_route_service_proto_rawDescData
 }
 
-var file_fairlead_deploy_v1_route_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_fairlead_deploy_v1_route_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_fairlead_deploy_v1_route_service_proto_goTypes = []any{
-	(*Route)(nil),               // 0: fairlead.deploy.v1.Route
-	(*RouteVersion)(nil),        // 1: fairlead.deploy.v1.RouteVersion
-	(*WatchRoutesRequest)(nil),  // 2: fairlead.deploy.v1.WatchRoutesRequest
-	(*WatchRoutesResponse)(nil), // 3: fairlead.deploy.v1.WatchRoutesResponse
-	(Endpoint_AuthMode)(0),      // 4: fairlead.deploy.v1.Endpoint.AuthMode
-	(*RequestSettings)(nil),     // 5: fairlead.deploy.v1.RequestSettings
+	(*ReportLoadRequest)(nil),             // 0: fairlead.deploy.v1.ReportLoadRequest
+	(*ReportLoadResponse)(nil),            // 1: fairlead.deploy.v1.ReportLoadResponse
+	(*Route)(nil),                         // 2: fairlead.deploy.v1.Route
+	(*RouteVersion)(nil),                  // 3: fairlead.deploy.v1.RouteVersion
+	(*WatchRoutesRequest)(nil),            // 4: fairlead.deploy.v1.WatchRoutesRequest
+	(*WatchRoutesResponse)(nil),           // 5: fairlead.deploy.v1.WatchRoutesResponse
+	(*ReportLoadRequest_VersionLoad)(nil), // 6: fairlead.deploy.v1.ReportLoadRequest.VersionLoad
+	(Endpoint_AuthMode)(0),                // 7: fairlead.deploy.v1.Endpoint.AuthMode
+	(*RequestSettings)(nil),               // 8: fairlead.deploy.v1.RequestSettings
 }
 var file_fairlead_deploy_v1_route_service_proto_depIdxs = []int32{
-	4, // 0: fairlead.deploy.v1.Route.auth_mode:type_name -> fairlead.deploy.v1.Endpoint.AuthMode
-	1, // 1: fairlead.deploy.v1.Route.versions:type_name -> fairlead.deploy.v1.RouteVersion
-	5, // 2: fairlead.deploy.v1.RouteVersion.request_settings:type_name -> fairlead.deploy.v1.RequestSettings
-	0, // 3: fairlead.deploy.v1.WatchRoutesResponse.changed:type_name -> fairlead.deploy.v1.Route
-	2, // 4: fairlead.deploy.v1.RouteService.WatchRoutes:input_type -> fairlead.deploy.v1.WatchRoutesRequest
-	3, // 5: fairlead.deploy.v1.RouteService.WatchRoutes:output_type -> fairlead.deploy.v1.WatchRoutesResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 0: fairlead.deploy.v1.ReportLoadRequest.loads:type_name -> fairlead.deploy.v1.ReportLoadRequest.VersionLoad
+	7, // 1: fairlead.deploy.v1.Route.auth_mode:type_name -> fairlead.deploy.v1.Endpoint.AuthMode
+	3, // 2: fairlead.deploy.v1.Route.versions:type_name -> fairlead.deploy.v1.RouteVersion
+	8, // 3: fairlead.deploy.v1.RouteVersion.request_settings:type_name -> fairlead.deploy.v1.RequestSettings
+	2, // 4: fairlead.deploy.v1.WatchRoutesResponse.changed:type_name -> fairlead.deploy.v1.Route
+	4, // 5: fairlead.deploy.v1.RouteService.WatchRoutes:input_type -> fairlead.deploy.v1.WatchRoutesRequest
+	0, // 6: fairlead.deploy.v1.LoadService.ReportLoad:input_type -> fairlead.deploy.v1.ReportLoadRequest
+	5, // 7: fairlead.deploy.v1.RouteService.WatchRoutes:output_type -> fairlead.deploy.v1.WatchRoutesResponse
+	1, // 8: fairlead.deploy.v1.LoadService.ReportLoad:output_type -> fairlead.deploy.v1.ReportLoadResponse
+	7, // [7:9] is the sub-list for method output_type
+	5, // [5:7] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_deploy_v1_route_service_proto_init() }
@@ -396,7 +621,7 @@ func file_fairlead_deploy_v1_route_service_proto_init() {
 		return
 	}
 	file_fairlead_deploy_v1_endpoint_proto_init()
-	file_fairlead_deploy_v1_route_service_proto_msgTypes[3].OneofWrappers = []any{
+	file_fairlead_deploy_v1_route_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*WatchRoutesResponse_Changed)(nil),
 		(*WatchRoutesResponse_Deleted)(nil),
 		(*WatchRoutesResponse_Synced)(nil),
@@ -407,9 +632,9 @@ func file_fairlead_deploy_v1_route_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_deploy_v1_route_service_proto_rawDesc), len(file_fairlead_deploy_v1_route_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   7,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_fairlead_deploy_v1_route_service_proto_goTypes,
 		DependencyIndexes: file_fairlead_deploy_v1_route_service_proto_depIdxs,

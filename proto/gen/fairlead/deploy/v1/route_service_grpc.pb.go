@@ -130,3 +130,106 @@ var RouteService_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "fairlead/deploy/v1/route_service.proto",
 }
+
+const (
+	LoadService_ReportLoad_FullMethodName = "/fairlead.deploy.v1.LoadService/ReportLoad"
+)
+
+// LoadServiceClient is the client API for LoadService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// LoadService takes what routers see, for the autoscaler. For routers.
+type LoadServiceClient interface {
+	// Takes a router's load once a second, and at once when requests wait for a
+	// version without replicas.
+	ReportLoad(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ReportLoadRequest, ReportLoadResponse], error)
+}
+
+type loadServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewLoadServiceClient(cc grpc.ClientConnInterface) LoadServiceClient {
+	return &loadServiceClient{cc}
+}
+
+func (c *loadServiceClient) ReportLoad(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ReportLoadRequest, ReportLoadResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LoadService_ServiceDesc.Streams[0], LoadService_ReportLoad_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReportLoadRequest, ReportLoadResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LoadService_ReportLoadClient = grpc.ClientStreamingClient[ReportLoadRequest, ReportLoadResponse]
+
+// LoadServiceServer is the server API for LoadService service.
+// All implementations must embed UnimplementedLoadServiceServer
+// for forward compatibility.
+//
+// LoadService takes what routers see, for the autoscaler. For routers.
+type LoadServiceServer interface {
+	// Takes a router's load once a second, and at once when requests wait for a
+	// version without replicas.
+	ReportLoad(grpc.ClientStreamingServer[ReportLoadRequest, ReportLoadResponse]) error
+	mustEmbedUnimplementedLoadServiceServer()
+}
+
+// UnimplementedLoadServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedLoadServiceServer struct{}
+
+func (UnimplementedLoadServiceServer) ReportLoad(grpc.ClientStreamingServer[ReportLoadRequest, ReportLoadResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReportLoad not implemented")
+}
+func (UnimplementedLoadServiceServer) mustEmbedUnimplementedLoadServiceServer() {}
+func (UnimplementedLoadServiceServer) testEmbeddedByValue()                     {}
+
+// UnsafeLoadServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to LoadServiceServer will
+// result in compilation errors.
+type UnsafeLoadServiceServer interface {
+	mustEmbedUnimplementedLoadServiceServer()
+}
+
+func RegisterLoadServiceServer(s grpc.ServiceRegistrar, srv LoadServiceServer) {
+	// If the following call panics, it indicates UnimplementedLoadServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&LoadService_ServiceDesc, srv)
+}
+
+func _LoadService_ReportLoad_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(LoadServiceServer).ReportLoad(&grpc.GenericServerStream[ReportLoadRequest, ReportLoadResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LoadService_ReportLoadServer = grpc.ClientStreamingServer[ReportLoadRequest, ReportLoadResponse]
+
+// LoadService_ServiceDesc is the grpc.ServiceDesc for LoadService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var LoadService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "fairlead.deploy.v1.LoadService",
+	HandlerType: (*LoadServiceServer)(nil),
+	Methods:     []grpc.MethodDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ReportLoad",
+			Handler:       _LoadService_ReportLoad_Handler,
+			ClientStreams: true,
+		},
+	},
+	Metadata: "fairlead/deploy/v1/route_service.proto",
+}
