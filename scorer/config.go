@@ -39,6 +39,8 @@ type Config struct {
 	SupervisorLock string
 	// OrphanGrace is how long a scorer whose supervisor is gone waits for a new one.
 	OrphanGrace time.Duration
+	// FailureFile gets the reason and cause when the script can't serve; empty for none.
+	FailureFile string
 	// Limits bounds requests.
 	Limits Limits
 }
@@ -114,6 +116,7 @@ func ParseFlags(args []string, env func(string) string, output io.Writer) (Confi
 func (c *Config) bind(f *flag.FlagSet) {
 	f.StringVar(&c.Listen, "listen", c.Listen, "`address` to serve on; port 0 picks a free one")
 	f.StringVar(&c.AddressFile, "address-file", c.AddressFile, "`file` to write the bound address to")
+	f.StringVar(&c.FailureFile, "failure-file", c.FailureFile, "`file` to write the reason to when the script can't serve")
 	f.StringVar(&c.ServiceName, "service-name", c.ServiceName, "`name` of the service in status answers (SERVICE_NAME)")
 	f.StringVar(&c.EntryScript, "entry-script", c.EntryScript, "Python `file` with init() and run() (AZUREML_ENTRY_SCRIPT)")
 	f.StringVar(&c.SourceDir, "source-dir", c.SourceDir, "`folder` the script runs in (AZUREML_SOURCE_DIRECTORY below AML_APP_ROOT)")
@@ -169,7 +172,7 @@ func (c Config) complete() (Config, []error) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		problems = append(problems, fmt.Errorf("listen: %q must be host:port", c.Listen))
 	}
-	for _, p := range []*string{&c.SourceDir, &c.ModelDir, &c.ModelsRoot, &c.RunDir, &c.SupervisorLock, &c.AddressFile} {
+	for _, p := range []*string{&c.SourceDir, &c.ModelDir, &c.ModelsRoot, &c.RunDir, &c.SupervisorLock, &c.AddressFile, &c.FailureFile} {
 		if *p == "" {
 			continue
 		}

@@ -135,7 +135,7 @@ func TestStartErrorIsTheLastLine(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 3 {
 		t.Errorf("exit code %d (%v), want 3", code, err)
 	}
-	if want := "scorer: init() raised ValueError: no file\n"; !strings.HasSuffix(string(out), want) {
+	if want := "scorer: init() raised ValueError: no file (score.py, line 1)\n"; !strings.HasSuffix(string(out), want) {
 		t.Errorf("the last line must be %q:\n%s", want, out)
 	}
 }

@@ -7,6 +7,7 @@ package scorer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -71,7 +72,11 @@ func (d Deps) complete() Deps {
 }
 
 // StartError says in one line why the script can't serve.
-type StartError struct{ Cause string }
+type StartError struct {
+	// Reason is a stable word for programs: ScriptError, MissingPackage, NoInit, NoRun, PythonMissing.
+	Reason string
+	Cause  string
+}
 
 func (e *StartError) Error() string { return e.Cause }
 
@@ -96,7 +101,23 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 	if err != nil {
 		writeError(deps.Stderr, err)
 	}
+	if kept := keepFailure(cfg.FailureFile, err); kept != nil {
+		deps.Log.Warn("the failure is told here only", "error", kept)
+	}
 	return err
+}
+
+// keepFailure writes why a script can't serve to file, whole or not at all, when one is asked for.
+func keepFailure(file string, err error) error {
+	var start *StartError
+	if file == "" || !errors.As(err, &start) {
+		return nil
+	}
+	text, err := json.Marshal(map[string]string{"reason": start.Reason, "message": start.Cause})
+	if err != nil {
+		return fmt.Errorf("describe the failure: %w", err)
+	}
+	return writeWhole(file, append(text, '\n'))
 }
 
 func run(ctx context.Context, cfg Config, deps Deps) error {
@@ -139,11 +160,16 @@ func announce(file string, address net.Addr) error {
 	if file == "" {
 		return nil
 	}
-	if err := os.WriteFile(file+".tmp", []byte(address.String()+"\n"), 0o644); err != nil {
-		return fmt.Errorf("write the address file: %w", err)
+	return writeWhole(file, []byte(address.String()+"\n"))
+}
+
+// writeWhole writes a file that others read: they see all of it or nothing.
+func writeWhole(file string, text []byte) error {
+	if err := os.WriteFile(file+".tmp", text, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(file), err)
 	}
 	if err := os.Rename(file+".tmp", file); err != nil {
-		return fmt.Errorf("write the address file: %w", err)
+		return fmt.Errorf("write %s: %w", filepath.Base(file), err)
 	}
 	return nil
 }
@@ -231,7 +257,7 @@ func reportStart(err error, stderr *os.File) error {
 	if load.Detail != "" {
 		_, _ = fmt.Fprintln(stderr, strings.TrimRight(load.Detail, "\n"))
 	}
-	return &StartError{Cause: load.Cause}
+	return &StartError{Reason: load.Reason, Cause: load.Cause}
 }
 
 func workerConfig(cfg Config, environ []string) worker.Config {

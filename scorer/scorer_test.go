@@ -404,20 +404,21 @@ def run(data): return 1
 }
 
 func TestStartErrors(t *testing.T) {
-	tests := map[string]struct{ script, cause, detail string }{
-		"init raises":           {"def init(): raise ValueError('no file')\ndef run(d): pass", "init() raised ValueError: no file", "in init"},
-		"package missing":       {"import no_such_zz.sub", "the script needs a package that is not installed: no_such_zz", "line 1"},
-		"missing in init":       {"def init():\n  import no_such_zz\ndef run(d): pass", "the script needs a package that is not installed: no_such_zz", "in init"},
-		"submodule missing":     {"import json.no_such_zz", "the script needs the module json.no_such_zz, which the installed json does not have", "line 1"},
-		"syntax error":          {"def init(:", "score.py line 1: SyntaxError: invalid syntax", "def init(:"},
-		"no init":               {"def run(d): pass", "the entry script score.py has no function init()", ""},
-		"run takes anything":    {"def init(): pass\ndef run(*a): pass", "run() cannot accept positional-only arguments, *args, or **kwargs.", ""},
-		"run takes keywords":    {"def init(): pass\ndef run(d, **k): pass", "run() cannot accept positional-only arguments, *args, or **kwargs.", ""},
-		"run positional only":   {"def init(): pass\ndef run(d, /): pass", "run() cannot accept positional-only arguments, *args, or **kwargs.", ""},
-		"run takes headers":     {"def init(): pass\ndef run(request_headers): pass", "run() needs to accept an argument for input data.", ""},
-		"exits in init":         {"import sys\ndef init(): sys.exit(9)\ndef run(d): pass", "init() called sys.exit(9)", "in init"},
-		"dies in init":          {"import os\ndef init(): os._exit(9)\ndef run(d): pass", "the Python process ended while it loaded the script: exit code 9", ""},
-		"shows what models are": {"def init(): raise ValueError('x')\ndef run(d): pass", "init() raised ValueError: x", "weights.bin"},
+	tests := map[string]struct{ script, cause, detail, reason string }{
+		"init raises":           {"def init(): raise ValueError('no file')\ndef run(d): pass", "init() raised ValueError: no file (score.py, line 1)", "in init", "ScriptError"},
+		"package missing":       {"import no_such_zz.sub", "the script needs a package that is not installed: no_such_zz (score.py, line 1); add no_such_zz to the environment", "line 1", "MissingPackage"},
+		"missing in init":       {"def init():\n  import no_such_zz\ndef run(d): pass", "the script needs a package that is not installed: no_such_zz (score.py, line 2); add no_such_zz to the environment", "in init", "MissingPackage"},
+		"submodule missing":     {"import json.no_such_zz", "the script needs the module json.no_such_zz, which the installed json does not have (score.py, line 1)", "line 1", "MissingPackage"},
+		"syntax error":          {"def init(:", "score.py line 1: SyntaxError: invalid syntax", "def init(:", "ScriptError"},
+		"no init":               {"def run(d): pass", "the entry script score.py has no function init(): add it", "", "NoInit"},
+		"no run":                {"def init(): pass", "the entry script score.py has no function run(): add it", "", "NoRun"},
+		"run takes anything":    {"def init(): pass\ndef run(*a): pass", "run() cannot accept positional-only arguments, *args, or **kwargs.", "", "ScriptError"},
+		"run takes keywords":    {"def init(): pass\ndef run(d, **k): pass", "run() cannot accept positional-only arguments, *args, or **kwargs.", "", "ScriptError"},
+		"run positional only":   {"def init(): pass\ndef run(d, /): pass", "run() cannot accept positional-only arguments, *args, or **kwargs.", "", "ScriptError"},
+		"run takes headers":     {"def init(): pass\ndef run(request_headers): pass", "run() needs to accept an argument for input data.", "", "ScriptError"},
+		"exits in init":         {"import sys\ndef init(): sys.exit(9)\ndef run(d): pass", "init() called sys.exit(9) (score.py, line 2)", "in init", "ScriptError"},
+		"dies in init":          {"import os\ndef init(): os._exit(9)\ndef run(d): pass", "the Python process ended while it loaded the script: exit code 9", "", "ScriptError"},
+		"shows what models are": {"def init(): raise ValueError('x')\ndef run(d): pass", "init() raised ValueError: x (score.py, line 1)", "weights.bin", "ScriptError"},
 	}
 	models := filepath.Join(t.TempDir(), "azureml-models", "m", "1")
 	if err := os.MkdirAll(models, 0o700); err != nil {
@@ -430,8 +431,13 @@ func TestStartErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := scorer.DefaultConfig()
 			cfg.EntryScript, cfg.ModelDir, cfg.Workers = pythontest.Script(t, test.script), models, 2
+			cfg.FailureFile = filepath.Join(t.TempDir(), "failure.json")
 			r := start(t, cfg)
 			<-r.ended
+			var kept struct{ Reason, Message string }
+			if text, err := os.ReadFile(cfg.FailureFile); err != nil || json.Unmarshal(text, &kept) != nil || kept.Reason != test.reason || kept.Message != test.cause {
+				t.Errorf("the failure file says %+v (%v), want %s: %s", kept, err, test.reason, test.cause)
+			}
 			if r.err == nil || r.err.Error() != test.cause || scorer.ExitCode(r.err) != 3 {
 				t.Errorf("ended with %v (code %d), want %q (3)", r.err, scorer.ExitCode(r.err), test.cause)
 			}

@@ -19,6 +19,8 @@ type serving struct {
 	dataDir, dataListen, controlListen, healthListen string
 	logLevel                                         string
 	local                                            assembly.LocalConfig
+	telemetry                                        assembly.TelemetryConfig
+	clockOffset                                      time.Duration
 }
 
 func (f *serving) bind(cmd *cobra.Command, dataDir string) {
@@ -28,10 +30,24 @@ func (f *serving) bind(cmd *cobra.Command, dataDir string) {
 	fs.StringVar(&f.controlListen, "control-listen", "127.0.0.1:8081", "address of the control plane: REST and gRPC")
 	fs.StringVar(&f.healthListen, "health-listen", "", "address of /healthz and /readyz for probes; empty means none")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error; the log is on stderr")
+	f.telemetry = assembly.DefaultTelemetry()
+	fs.DurationVar(&f.telemetry.KeepFigures, "keep-figures", f.telemetry.KeepFigures, "how long counts and percentiles of requests are kept")
+	fs.DurationVar(&f.telemetry.KeepRequests, "keep-requests", f.telemetry.KeepRequests, "how long records of single requests are kept")
+	fs.Int64Var(&f.telemetry.MaxBytes, "telemetry-max-bytes", f.telemetry.MaxBytes, "how much telemetry may take on disk; the oldest goes first")
 	fs.IntVar(&f.local.Nodes, "local-nodes", 3, "how many nodes the target \"local\" declares")
 	fs.StringVar(&f.local.NodeSize, "local-node-size", "Standard_D3_v2", "size of the nodes of the target \"local\"")
 	fs.StringVar(&f.local.Python, "python", os.Getenv("FAIRLEAD_PYTHON"),
 		"interpreter of entry scripts (FAIRLEAD_PYTHON); empty means the python3 that has most of the packages that models need")
+	fs.DurationVar(&f.clockOffset, "clock-offset", 0, "by how much services' clocks are ahead of the machine's; for tests of clocks that disagree")
+	_ = fs.MarkHidden("clock-offset") // it fails for a flag that is not there only
+}
+
+// clock is what services decide by; nil for the machine's.
+func (f *serving) clock() func() time.Time {
+	if f.clockOffset == 0 {
+		return nil
+	}
+	return func() time.Time { return time.Now().Add(f.clockOffset) }
 }
 
 func (f *serving) logger(stderr io.Writer) (*slog.Logger, error) {
@@ -80,7 +96,8 @@ process loses nothing that was acknowledged.`,
 				NATSListen:    natsListen,
 				HealthListen:  flags.healthListen,
 				Local:         flags.local,
-			}, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version})
+				Telemetry:     flags.telemetry,
+			}, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version, Clock: flags.clock()})
 		},
 	}
 	flags.bind(cmd, dataDir)
@@ -109,9 +126,9 @@ what they know each other by. The services are: ` + strings.Join(assembly.Servic
 			if err := flags.complete(); err != nil {
 				return err
 			}
-			cfg.Services, cfg.DataDir, cfg.Local = args, flags.dataDir, flags.local
+			cfg.Services, cfg.DataDir, cfg.Local, cfg.Telemetry = args, flags.dataDir, flags.local, flags.telemetry
 			cfg.DataListen, cfg.ControlListen, cfg.HealthListen = flags.dataListen, flags.controlListen, flags.healthListen
-			return assembly.Serve(cmd.Context(), cfg, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version})
+			return assembly.Serve(cmd.Context(), cfg, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version, Clock: flags.clock()})
 		},
 	}
 	flags.bind(cmd, dataDir)

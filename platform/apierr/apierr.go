@@ -32,6 +32,7 @@ const (
 	DataLoss
 	Unavailable
 	DeadlineExceeded
+	Cancelled // somebody ended it on purpose
 )
 
 // Violation is one thing wrong with a request.

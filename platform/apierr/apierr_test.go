@@ -17,7 +17,7 @@ func TestStatusRoundTrip(t *testing.T) {
 	for _, kind := range []apierr.Kind{
 		apierr.Internal, apierr.InvalidArgument, apierr.NotFound, apierr.AlreadyExists, apierr.FailedPrecondition,
 		apierr.Conflict, apierr.Unauthenticated, apierr.PermissionDenied, apierr.ResourceExhausted, apierr.OutOfRange,
-		apierr.DataLoss, apierr.Unavailable, apierr.DeadlineExceeded,
+		apierr.DataLoss, apierr.Unavailable, apierr.DeadlineExceeded, apierr.Cancelled,
 	} {
 		sent := apierr.New(kind, "A_REASON", "no room for %q", "x").With("node", "n1")
 		sent.Violations = []apierr.Violation{{Field: "a.b", Description: "must be greater than 0"}}

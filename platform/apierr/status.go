@@ -39,13 +39,15 @@ func (k Kind) code() codes.Code {
 		return codes.Unavailable
 	case DeadlineExceeded:
 		return codes.DeadlineExceeded
+	case Cancelled:
+		return codes.Canceled
 	case Internal:
 	}
 	return codes.Internal
 }
 
 func kindOf(c codes.Code) Kind {
-	for k := Internal; k <= DeadlineExceeded; k++ {
+	for k := Internal; k <= Cancelled; k++ {
 		if k.code() == c {
 			return k
 		}

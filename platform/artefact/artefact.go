@@ -3,7 +3,8 @@
 //
 // A content is whole and verified or not there at all: Put checks size and
 // digest before it commits, and Open checks again while reading, so that a
-// damaged bucket is noticed instead of served. Contents never change. All
+// damaged bucket is noticed instead of served. What Put has stored in a folder
+// has reached the disk: state that names it may be written next. All
 // methods are safe for concurrent use, also by several processes on one bucket.
 package artefact
 
@@ -15,6 +16,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/url"
+	"os"
+	"path/filepath"
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // file:// buckets
@@ -27,12 +31,30 @@ import (
 type Store struct{ bucket *blob.Bucket }
 
 // Open opens the bucket at a URL such as file:///var/lib/fairlead/artefacts?create_dir=true.
-func Open(ctx context.Context, url string) (*Store, error) {
-	b, err := blob.OpenBucket(ctx, url)
+func Open(ctx context.Context, bucket string) (*Store, error) {
+	b, err := blob.OpenBucket(ctx, withDefaults(bucket))
 	if err != nil {
 		return nil, fmt.Errorf("open the artefact bucket: %w", err)
 	}
 	return &Store{bucket: b}, nil
+}
+
+// withDefaults makes a folder hold contents only, written where they stay: a file
+// beside each that describes it could be damaged by itself, and a rename from
+// another file system fails.
+func withDefaults(bucket string) string {
+	u, err := url.Parse(bucket)
+	if err != nil || u.Scheme != "file" {
+		return bucket
+	}
+	q := u.Query()
+	for name, value := range map[string]string{"metadata": "skip", "no_tmp_dir": "true"} {
+		if !q.Has(name) {
+			q.Set(name, value)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // Close releases the bucket.
@@ -57,15 +79,25 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 
 // Put stores what r gives until its end, when that has the given digest and
 // size; else it stores nothing and the error is of kind DataLoss. A content
-// that is there already is kept.
+// that is there already with this size is kept.
 func (s *Store) Put(ctx context.Context, digest string, size int64, r io.Reader) (err error) {
-	there, err := s.Has(ctx, digest)
-	if err != nil || there {
+	if err := checkDigest(digest); err != nil {
+		return err
+	}
+	there, err := s.bucket.Attributes(ctx, key(digest))
+	if err == nil && there.Size == size {
+		return nil
+	}
+	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := s.bucket.NewWriter(ctx, key(digest), &blob.WriterOptions{ContentType: "application/octet-stream"})
+	var file *os.File // when the bucket is a folder
+	w, err := s.bucket.NewWriter(ctx, key(digest), &blob.WriterOptions{
+		ContentType: "application/octet-stream",
+		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
+	})
 	if err != nil {
 		return err
 	}
@@ -74,12 +106,34 @@ func (s *Store) Put(ctx context.Context, digest string, size int64, r io.Reader)
 	if err == nil {
 		err = verify(digest, size, n, sum)
 	}
+	if err == nil && file != nil {
+		err = file.Sync() // before the name is there: a content is never seen in part
+	}
 	if err != nil {
 		cancel() // makes Close give the content up
 		_ = w.Close()
 		return err
 	}
-	return w.Close()
+	if err := w.Close(); err != nil || file == nil {
+		return err
+	}
+	return syncFolders(filepath.Dir(file.Name()))
+}
+
+// syncFolders makes the names of a new content last, from its own folder up to the
+// bucket's: those between may be new as well.
+func syncFolders(dir string) error {
+	for range 3 {
+		d, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+		dir = filepath.Dir(dir)
+	}
+	return nil
 }
 
 func verify(digest string, size, gotSize int64, sum hash.Hash) error {

@@ -113,3 +113,51 @@ func TestBadDigest(t *testing.T) {
 		}
 	}
 }
+
+// A file that a crash or a full disk cut short is no content: sending it again heals it.
+func TestPutReplacesWhatWasCutShort(t *testing.T) {
+	s, dir := open(t)
+	content := []byte("the whole content")
+	digest := digestOf(content)
+	path := filepath.Join(dir, "sha256", digest[:2], digest)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content[:3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), digest, int64(len(content)), bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the file holds %q, %v", got, err)
+	}
+}
+
+// Nothing but the content is needed to read it, and nothing else is left.
+func TestAFolderHoldsContentsOnly(t *testing.T) {
+	dir := t.TempDir()
+	s, err := artefact.Open(t.Context(), "file://"+dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	content := []byte("content")
+	digest := digestOf(content)
+	if err := s.Put(t.Context(), digest, 7, bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), digestOf([]byte("other")), 5, strings.NewReader("wrong")); apierr.KindOf(err) != apierr.DataLoss {
+		t.Errorf("a wrong content gives %v", err)
+	}
+	var files []string
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, d.Name())
+		}
+		return err
+	})
+	if err != nil || len(files) != 1 || files[0] != digest {
+		t.Errorf("files %v, %v; want the content only", files, err)
+	}
+}

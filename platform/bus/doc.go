@@ -3,7 +3,8 @@
 //
 // Guarantees:
 //   - Every write that JetStream acknowledges has been synced to disk
-//     (sync_interval "always"); nothing else survives a power cut.
+//     (sync_interval "always"); nothing else survives a power cut. Config.Unsynced is
+//     the exception.
 //   - One process at a time uses a store directory; a second one is refused.
 //   - A TCP listener never accepts an unauthenticated connection: what each
 //     connection may do is decided by the caller's Authenticator. Connections made

@@ -40,6 +40,9 @@ type Config struct {
 	// MaxStore and MaxMemory bound all streams together, in bytes. Defaults: 16 GiB, 64 MiB.
 	MaxStore  int64
 	MaxMemory int64
+	// Unsynced leaves writes to the operating system, for a store that is being
+	// filled and that the caller syncs as a whole after Close.
+	Unsynced bool
 }
 
 // Deps is what code hands over.
@@ -123,7 +126,7 @@ func serverOptions(cfg Config, deps Deps, g *gate) (*server.Options, error) {
 		DontListen:                 cfg.Listen == "",
 		JetStream:                  true,
 		StoreDir:                   cfg.StoreDir,
-		SyncAlways:                 true,
+		SyncAlways:                 !cfg.Unsynced,
 		JetStreamMaxStore:          orDefault(cfg.MaxStore, defaultMaxStore),
 		JetStreamMaxMemory:         orDefault(cfg.MaxMemory, defaultMaxMemory),
 		NoSigs:                     true,

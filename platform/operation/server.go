@@ -21,16 +21,40 @@ import (
 // now; an error of kind NotFound means that it has been deleted since.
 type Resolve func(ctx context.Context, o Operation) (proto.Message, error)
 
+// Cancel ends an operation that has not ended, or says why that is not possible.
+type Cancel func(ctx context.Context, o Operation) error
+
 // Server is google.longrunning.Operations over a registry.
 type Server struct {
 	longrunningpb.UnimplementedOperationsServer
 	registry *Registry
 	resolve  Resolve
+	cancel   Cancel
 }
 
 // NewServer makes the service.
 func NewServer(registry *Registry, resolve Resolve) *Server {
 	return &Server{registry: registry, resolve: resolve}
+}
+
+// WithCancel lets operations be cancelled; without it none can be.
+func (s *Server) WithCancel(cancel Cancel) *Server {
+	s.cancel = cancel
+	return s
+}
+
+// CancelOperation ends an operation. One that has ended already stays as it is.
+func (s *Server) CancelOperation(ctx context.Context, req *longrunningpb.CancelOperationRequest) (*emptypb.Empty, error) {
+	o, err := s.registry.Get(ctx, req.GetName())
+	switch {
+	case err != nil:
+		return nil, err
+	case o.Done:
+		return &emptypb.Empty{}, nil
+	case s.cancel == nil:
+		return nil, apierr.New(apierr.FailedPrecondition, "CANNOT_CANCEL", "%s cannot be cancelled", o.Name())
+	}
+	return &emptypb.Empty{}, s.cancel(ctx, o)
 }
 
 // maxWait bounds one WaitOperation call; callers call again.

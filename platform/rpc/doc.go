@@ -10,7 +10,12 @@
 //
 // A service's identity comes from the transport alone: from its certificate
 // over TCP, from its dialler in memory. The service "gateway" carries the calls
-// of others and therefore never counts as a caller itself.
+// of others and therefore never counts as a caller itself. A service that calls
+// another while it answers somebody passes on who that is.
+//
+// Calls that change something, and those that are refused, are told to an
+// Auditor when they have ended. The contract says which change something: those
+// that it does not bind to GET.
 //
 // Everything here is safe for concurrent use.
 package rpc

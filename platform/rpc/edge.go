@@ -36,6 +36,7 @@ const handlerTimeout = 60 * time.Second
 type edge struct {
 	log      *slog.Logger
 	access   Access
+	audit    Auditor // may be nil
 	open     []string
 	validate protovalidate.Validator
 	// quit ends when the server is told to stop: streams have no end of their own.
@@ -45,13 +46,15 @@ type edge struct {
 func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	id := requestID(ctx)
 	_ = grpc.SetHeader(ctx, metadata.Pairs(RequestIDHeader, id)) // fails only after the header was sent
+	call := newCall(ctx, info.FullMethod, id)
+	defer e.note(call, &err)
 	defer e.finish(info.FullMethod, id, &err)
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, handlerTimeout)
 		defer cancel()
 	}
-	admitted, err := e.admit(ctx, info.FullMethod, req)
+	admitted, err := e.admit(ctx, call, req)
 	if err != nil {
 		return nil, e.withRest(admitted, req, err, handler)
 	}
@@ -95,11 +98,13 @@ func (e *edge) withRest(ctx context.Context, req any, broken error, handler grpc
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	id := requestID(ss.Context())
 	_ = ss.SetHeader(metadata.Pairs(RequestIDHeader, id))
+	call := newCall(ss.Context(), info.FullMethod, id)
+	defer e.note(call, &err)
 	defer e.finish(info.FullMethod, id, &err)
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(e.quit, cancel)()
-	err = handler(srv, &admittedStream{ServerStream: ss, ctx: ctx, edge: e, method: info.FullMethod})
+	err = handler(srv, &admittedStream{ServerStream: ss, ctx: ctx, edge: e, call: call})
 	if err != nil && e.quit.Err() != nil {
 		err = apierr.New(apierr.Unavailable, "STOPPING", "the server is stopping: call again").Because(err)
 	}
@@ -111,7 +116,7 @@ type admittedStream struct {
 	grpc.ServerStream
 	ctx      context.Context
 	edge     *edge
-	method   string
+	call     *Call
 	admitted bool
 }
 
@@ -124,7 +129,7 @@ func (s *admittedStream) RecvMsg(m any) error {
 	if s.admitted {
 		return nil
 	}
-	ctx, err := s.edge.admit(s.ctx, s.method, m)
+	ctx, err := s.edge.admit(s.ctx, s.call, m)
 	if err != nil {
 		return err
 	}
@@ -132,13 +137,16 @@ func (s *admittedStream) RecvMsg(m any) error {
 	return nil
 }
 
-// admit says who calls and whether the request is well formed.
-func (e *edge) admit(ctx context.Context, method string, req any) (context.Context, error) {
+// admit says who calls and whether the request is well formed, and notes it.
+func (e *edge) admit(ctx context.Context, call *Call, req any) (context.Context, error) {
 	msg, _ := req.(proto.Message)
-	principal, err := e.authenticate(ctx, method, msg)
+	call.see(msg)
+	principal, err := e.authenticate(ctx, call, msg)
 	if err != nil {
+		call.refuse(err)
 		return ctx, err
 	}
+	call.Principal = principal
 	if msg != nil {
 		if err := e.check(msg); err != nil {
 			return WithPrincipal(ctx, principal), err
@@ -154,8 +162,8 @@ func (e *edge) isOpen(method string) bool {
 		slices.Contains(e.open, method)
 }
 
-func (e *edge) authenticate(ctx context.Context, method string, msg proto.Message) (string, error) {
-	if e.isOpen(method) {
+func (e *edge) authenticate(ctx context.Context, call *Call, msg proto.Message) (string, error) {
+	if e.isOpen(call.Method) {
 		return "", nil
 	}
 	peer := PeerFrom(ctx)
@@ -164,14 +172,22 @@ func (e *edge) authenticate(ctx context.Context, method string, msg proto.Messag
 	case err != nil:
 		return "", err
 	case !has && peer != "":
-		return "service:" + peer, nil
+		return onBehalf(ctx, peer), nil
 	case !has:
 		return "", apierr.New(apierr.Unauthenticated, "NO_TOKEN",
 			"no token: send \"Authorization: Bearer TOKEN\" (the CLI takes it from FAIRLEAD_TOKEN)")
-	case servicesOnly(method):
-		return "", apierr.New(apierr.PermissionDenied, "SERVICES_ONLY", "%s is for Fairlead's own services", method)
+	case servicesOnly(call.Method):
+		return "", apierr.New(apierr.PermissionDenied, "SERVICES_ONLY", "%s is for Fairlead's own services", call.Method)
 	}
-	return e.access.Check(ctx, token, method, Resource(msg))
+	call.byToken = true
+	return e.access.Check(ctx, token, call.Method, Resource(msg))
+}
+
+// Bearer gives the bearer token of the call that ctx is of, "" when it has none:
+// for handlers whose answer depends on more of the caller than its name.
+func Bearer(ctx context.Context) string {
+	token, _, _ := bearer(ctx) // a malformed one was refused before
+	return token
 }
 
 func bearer(ctx context.Context) (token string, has bool, err error) {

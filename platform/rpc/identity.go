@@ -3,9 +3,11 @@ package rpc
 import (
 	"context"
 	"crypto/x509"
+	"net"
 	"strings"
 
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 )
 
@@ -21,6 +23,15 @@ func IdentityURI(service string) string { return identityURI + service }
 // PeerFrom gives the name of the service that called, "" when it was none, or
 // was the gateway.
 func PeerFrom(ctx context.Context) string {
+	name := transportPeer(ctx)
+	if name == Gateway {
+		return ""
+	}
+	return name
+}
+
+// transportPeer gives the name of the service at the other end, the gateway too.
+func transportPeer(ctx context.Context) string {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return ""
@@ -34,9 +45,6 @@ func PeerFrom(ctx context.Context) string {
 			name = certificateService(info.State.VerifiedChains[0][0])
 		}
 	}
-	if name == Gateway {
-		return ""
-	}
 	return name
 }
 
@@ -49,10 +57,67 @@ func certificateService(cert *x509.Certificate) string {
 	return ""
 }
 
+const (
+	// principalHeader carries who a service calls for; it counts from services only.
+	principalHeader = "fairlead-principal"
+	// ClientAddressHeader carries the address of a caller that the gateway calls
+	// for; it counts from the gateway only.
+	ClientAddressHeader = "fairlead-client-address"
+
+	servicePrefix      = "service:"
+	maxForwardedLength = 300
+)
+
+// onBehalf gives the principal that a service calls for, or the service.
+func onBehalf(ctx context.Context, service string) string {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if v := md.Get(principalHeader); len(v) == 1 && v[0] != "" && len(v[0]) <= maxForwardedLength {
+		return v[0]
+	}
+	return servicePrefix + service
+}
+
+// forPrincipal adds the caller of the handler that ctx is of, if it is a person
+// or program, so that what is done for it is known to be its doing.
+func forPrincipal(ctx context.Context) context.Context {
+	p := Principal(ctx)
+	if p == "" || strings.HasPrefix(p, servicePrefix) || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, principalHeader, p)
+}
+
+// clientAddress gives the address of the person or program that calls, without
+// its port.
+func clientAddress(ctx context.Context) string {
+	if transportPeer(ctx) == Gateway {
+		md, _ := metadata.FromIncomingContext(ctx)
+		if v := md.Get(ClientAddressHeader); len(v) == 1 {
+			return v[0]
+		}
+		return ""
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok || p.Addr == nil {
+		return ""
+	}
+	return HostOf(p.Addr.String())
+}
+
+// HostOf gives an address without its port.
+func HostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}
+
 type principalKey struct{}
 
-// Principal says who called: a principal's name such as "admin", or
-// "service:deploy" for a service. It is empty outside a server's handler.
+// Principal says who called: a principal's name such as "admin", also when a
+// service called for it, or "service:deploy" for a service by itself. It is empty
+// outside a server's handler.
 func Principal(ctx context.Context) string {
 	p, _ := ctx.Value(principalKey{}).(string)
 	return p

@@ -27,8 +27,10 @@ type Access interface {
 
 // ServerDeps is what a server needs.
 type ServerDeps struct {
-	Logger      *slog.Logger
-	Access      Access
+	Logger *slog.Logger
+	Access Access
+	// Audit is told of calls that belong in an audit log; nil means nobody.
+	Audit       Auditor
 	Credentials credentials.TransportCredentials
 	// Open are full methods that anybody may call, because they look at the
 	// caller's token themselves.
@@ -55,7 +57,7 @@ func NewServer(listener net.Listener, deps ServerDeps) (*Server, error) {
 		return nil, fmt.Errorf("make the request validator: %w", err)
 	}
 	quit, stopping := context.WithCancel(context.Background())
-	edge := &edge{log: deps.Logger, access: deps.Access, open: deps.Open, validate: validator, quit: quit}
+	edge := &edge{log: deps.Logger, access: deps.Access, audit: deps.Audit, open: deps.Open, validate: validator, quit: quit}
 	options := append([]grpc.ServerOption{
 		grpc.Creds(deps.Credentials),
 		grpc.MaxRecvMsgSize(MaxMessage),

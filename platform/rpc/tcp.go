@@ -112,7 +112,8 @@ func dial(target string, creds credentials.TransportCredentials, more ...grpc.Di
 			MinConnectTimeout: 2 * time.Second,
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}),
-		grpc.WithUnaryInterceptor(clientDeadline),
+		grpc.WithUnaryInterceptor(unaryClient),
+		grpc.WithStreamInterceptor(streamClient),
 	}, more...)
 	return grpc.NewClient(target, options...)
 }

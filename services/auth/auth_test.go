@@ -103,14 +103,15 @@ func TestAccess(t *testing.T) {
 		t.Error(err)
 	}
 
+	const getEndpoint = "/fairlead.deploy.v1.EndpointService/GetEndpoint"
 	check := authv1.NewAccessServiceClient(b.peer)
 	for resource, ok := range map[string]bool{"": true, "workspaces/-": true, "workspaces/default/endpoints/e": true, "workspaces/nowhere": false} {
-		answer, err := check.CheckAccess(t.Context(), &authv1.CheckAccessRequest{Token: b.token(t), Method: "/s/m", Resource: resource})
+		answer, err := check.CheckAccess(t.Context(), &authv1.CheckAccessRequest{Token: b.token(t), Method: getEndpoint, Resource: resource})
 		if (err == nil) != ok || ok && answer.GetPrincipal() != "admin" {
 			t.Errorf("CheckAccess(%q) = %v, %v", resource, answer, err)
 		}
 	}
-	_, err := check.CheckAccess(t.Context(), &authv1.CheckAccessRequest{Token: "wrong", Method: "/s/m"})
+	_, err := check.CheckAccess(t.Context(), &authv1.CheckAccessRequest{Token: "wrong", Method: getEndpoint})
 	failsWith(t, err, apierr.Unauthenticated, "TOKEN_UNKNOWN")
 	_, err = authv1.NewAccessServiceClient(b.edge).CheckAccess(b.admin(t), &authv1.CheckAccessRequest{Token: "t", Method: "m"})
 	failsWith(t, err, apierr.PermissionDenied, "SERVICES_ONLY")

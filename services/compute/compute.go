@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
@@ -44,17 +43,22 @@ type Config struct {
 	// LocalNodes and LocalNodeSize are what the target "local" declares until it is changed.
 	LocalNodes    int
 	LocalNodeSize string
-	// Python is the interpreter of scripts; empty means the one with most of the usual packages.
+	// Python is the interpreter of scripts, or several with colons between them, of
+	// which the one that has what a script's environment asks is taken; empty means
+	// those of the machine.
 	Python string
 	// ScorerCommand starts a scorer when flags are added, for example {"/usr/bin/fairlead", "scorer"}.
 	ScorerCommand []string
 	// OrphanGrace is how long replicas go on when this process ends; 0 means they end with it.
 	OrphanGrace time.Duration
+	// CacheBytes is how large the cache of models and sources may grow on this
+	// machine; what live workloads use stays in any case.
+	CacheBytes int64
 }
 
 // NewDefaultConfig gives what is used where a user says nothing.
 func NewDefaultConfig() Config {
-	return Config{LocalNodes: 3, LocalNodeSize: nodesize.Default}
+	return Config{LocalNodes: 3, LocalNodeSize: nodesize.Default, CacheBytes: local.NewDefaultConfig().CacheBytes}
 }
 
 // Validate gives all that is wrong with c.
@@ -74,6 +78,9 @@ func (c Config) Validate() error {
 	}
 	if c.OrphanGrace < 0 {
 		problems = append(problems, fmt.Errorf("the orphan grace must not be negative, it is %s", c.OrphanGrace))
+	}
+	if c.CacheBytes < 0 {
+		problems = append(problems, fmt.Errorf("the size of the file cache must not be negative, it is %d", c.CacheBytes))
 	}
 	return errors.Join(problems...)
 }
@@ -111,9 +118,10 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	machine, err := local.New(
-		local.Config{DataDir: cfg.DataDir, ScorerCommand: cfg.ScorerCommand, Python: cfg.Python, OrphanGrace: cfg.OrphanGrace},
-		local.Deps{Logger: deps.Logger, Artefacts: deps.Artefacts})
+	driverConfig := local.NewDefaultConfig()
+	driverConfig.DataDir, driverConfig.ScorerCommand, driverConfig.Python, driverConfig.OrphanGrace = cfg.DataDir, cfg.ScorerCommand, cfg.Python, cfg.OrphanGrace
+	driverConfig.CacheBytes = cfg.CacheBytes
+	machine, err := local.New(driverConfig, local.Deps{Logger: deps.Logger, Artefacts: deps.Artefacts})
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +166,6 @@ type Interpreter struct {
 // ChoosePython gives the interpreter that replicas run with: the configured
 // one, or the best on this machine.
 func ChoosePython(ctx context.Context, configured string) (Interpreter, error) {
-	found, err := interpreter.Choose(ctx, configured, os.Getenv("PATH"))
-	return Interpreter{Path: found.Path, Version: found.Version, Packages: found.Packages}, err
+	found, err := interpreter.NewFinder(interpreter.FromEnvironment(configured, "")).Default(ctx)
+	return Interpreter{Path: found.Path, Version: found.Version, Packages: found.Usual()}, err
 }

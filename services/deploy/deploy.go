@@ -29,7 +29,9 @@ import (
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 	"github.com/fairlead/fairlead/services/deploy/internal/grpcapi"
+	"github.com/fairlead/fairlead/services/deploy/internal/loadboard"
 	"github.com/fairlead/fairlead/services/deploy/internal/reconciler"
+	"github.com/fairlead/fairlead/services/deploy/internal/replicas"
 	"github.com/fairlead/fairlead/services/deploy/internal/state"
 	"github.com/fairlead/fairlead/services/deploy/internal/upload"
 )
@@ -109,6 +111,7 @@ type Service struct {
 	state      *state.State
 	uploads    *upload.Uploads
 	reconciler *reconciler.Reconciler
+	replicas   *replicas.View
 	ready      chan struct{}
 }
 
@@ -135,19 +138,22 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	operations := operation.NewRegistry(deps.Store, deps.Logger)
 	st := state.New(state.Deps{Logger: deps.Logger, Store: deps.Store, Operations: operations, Clock: utc})
+	board := loadboard.New()
 	workloads, keys := computev1.NewWorkloadServiceClient(deps.Compute), authv1.NewEndpointKeyServiceClient(deps.Auth)
+	seen := replicas.New(deps.Logger, workloads)
 	return &Service{
 		api: grpcapi.Deps{
 			Logger: deps.Logger, State: st, Operations: operations, Uploads: uploads, Contents: deps.Artefacts,
-			Keys: keys, Targets: computev1.NewComputeTargetServiceClient(deps.Compute), Logs: workloads, Clock: utc,
+			Keys: keys, Targets: computev1.NewComputeTargetServiceClient(deps.Compute), Logs: workloads, Replicas: seen, Load: board, Clock: utc,
 		},
 		apiConfig: grpcapi.Config{ScoringBaseURL: strings.TrimRight(cfg.ScoringBaseURL, "/"), MaxVersions: cfg.MaxVersions},
 		state:     st,
 		uploads:   uploads,
+		replicas:  seen,
 		reconciler: reconciler.New(reconciler.Config{
 			Holder: holder, RouteGrace: cfg.RouteGrace,
 			Limits: endpoint.Limits{Unschedulable: cfg.UnschedulableTimeout, Deploy: cfg.DeployTimeout},
-		}, reconciler.Deps{Logger: deps.Logger, Store: deps.Store, State: st, Workloads: workloads, Keys: keys, Clock: utc}),
+		}, reconciler.Deps{Logger: deps.Logger, Store: deps.Store, State: st, Workloads: workloads, Keys: keys, Load: board, Clock: utc}),
 		ready: make(chan struct{}),
 	}, nil
 }
@@ -165,6 +171,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.state.Run(ctx) })
 	group.Go(func() error { return s.uploads.Run(ctx) })
 	group.Go(func() error { return s.reconciler.Run(ctx) })
+	group.Go(func() error { return s.replicas.Run(ctx) })
 	group.Go(func() error {
 		if s.state.WaitSynced(ctx) == nil {
 			close(s.ready)

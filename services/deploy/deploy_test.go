@@ -347,35 +347,6 @@ func TestUpdatesKeepWhatTheyDoNotName(t *testing.T) {
 	refused(t, err, "INVALID_ARGUMENT", "names nothing to change")
 }
 
-func TestWhileAnOperationRuns(t *testing.T) {
-	b := newBed(t, nil)
-	b.create(nil)
-	b.compute.Behave(func(s *computev1.WorkloadSpec) peertest.Outcome {
-		if s.GetVersion() == "bbb" {
-			return peertest.Outcome{State: computev1.Workload_STATE_TRANSITIONING, Message: "init() runs"}
-		}
-		return peertest.Outcome{State: computev1.Workload_STATE_HEALTHY}
-	})
-	running, err := b.endpoints.CreateEndpointVersion(t.Context(), &deployv1.CreateEndpointVersionRequest{Parent: endpointName, VersionId: "bbb", Version: b.version(nil)})
-	b.check(err)
-	_, err = b.update("", func(v *deployv1.EndpointVersion) { v.Replicas = 2 })
-	if e := refused(t, err, "OPERATION_RUNNING", running.GetName()); e.Kind != apierr.Conflict || e.Metadata["operation"] != running.GetName() {
-		t.Errorf("got %+v", e)
-	}
-	if v, err := b.update("", func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 30 }); err != nil || v.GetTrafficPercentile() != 30 {
-		t.Errorf("its traffic can't change: %v", err)
-	}
-	if got := traffic(b.get()); got != "aaa=100 bbb=0" {
-		t.Errorf("before bbb answers: %s", got)
-	}
-	o, err := b.endpoints.DeleteEndpointVersion(t.Context(), &deployv1.DeleteEndpointVersionRequest{Name: endpointName + "/versions/bbb"})
-	b.check(err)
-	if cancelled := b.wait(running); cancelled.GetError() == nil {
-		t.Errorf("the operation of the deleted version ended with %v", cancelled)
-	}
-	b.succeeds(o, &deployv1.Endpoint{})
-}
-
 func TestReplicasEndAfterRoutersHadTime(t *testing.T) {
 	const grace = 300 * time.Millisecond
 	b := newBed(t, func(c *deploy.Config) { c.RouteGrace = grace })

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -146,7 +147,7 @@ func isStatus(err error) bool {
 // handler puts everything behind one listener.
 func (e *edge) handler() http.Handler {
 	mux := http.NewServeMux()
-	for path, page := range map[string]http.HandlerFunc{
+	for at, page := range map[string]http.HandlerFunc{
 		"/{$}":          e.welcome,
 		"/healthz":      func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]string{"status": "alive"}) },
 		"/readyz":       e.readiness,
@@ -154,10 +155,12 @@ func (e *edge) handler() http.Handler {
 		"/v1/version":   func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]string{"version": e.version}) },
 		"/v1/workspaces/{workspace}/events:watch": e.events.ServeHTTP,
 	} {
-		mux.HandleFunc("GET "+path, page)
-		mux.HandleFunc(path, rest.WriteReadOnly)
+		mux.HandleFunc("GET "+at, page)
+		mux.HandleFunc(at, rest.WriteReadOnly)
 	}
 	mux.Handle("/v1/", e.rest)
+	mux.Handle("/.well-known/", e.rest)
+	mux.HandleFunc("/v1", rest.WriteNotFound) // else a redirect to a path that is none
 	mux.HandleFunc("/", rest.WriteNotFound)
 	plain := e.guard(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,8 +201,19 @@ func (e *edge) guard(next http.Handler) http.Handler {
 				httperr.Write(w, apierr.New(apierr.Internal, "PANIC", "internal error"), id)
 			}
 		}()
+		if !isClean(r.URL.EscapedPath()) {
+			rest.WriteNotFound(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isClean is false for a path with empty segments or dots, which http.ServeMux
+// would answer with a redirect for people.
+func isClean(p string) bool {
+	clean := path.Clean(p)
+	return p == clean || p == clean+"/"
 }
 
 // requestID takes over the caller's id when it is a plain short word.

@@ -65,7 +65,7 @@ type EventLog = eventstream.Log
 type Deps struct {
 	Logger *slog.Logger
 	// Conns are the connections to the services by name: auth, compute and
-	// deploy; router where there is one.
+	// deploy; router and telemetry where there are such.
 	Conns    map[string]*grpc.ClientConn
 	EventLog EventLog
 	Access   rpc.Access
@@ -81,7 +81,7 @@ func (d Deps) validate() error {
 		}
 	}
 	for _, service := range slices.Sorted(maps.Keys(d.Conns)) {
-		if !slices.Contains([]string{"auth", "compute", "deploy", "router"}, service) {
+		if !slices.Contains([]string{"auth", "compute", "deploy", "router", "telemetry"}, service) {
 			problems = append(problems, fmt.Errorf("the gateway knows no service %q", service))
 		}
 	}

@@ -220,9 +220,15 @@ func TestReflection(t *testing.T) {
 	for _, s := range ask(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}).GetListServicesResponse().GetService() {
 		listed = append(listed, s.GetName())
 	}
-	slices.Sort(listed)
-	if diff := cmp.Diff(served, listed); diff != "" {
-		t.Errorf("services (-want +got):\n%s", diff)
+	for _, s := range served {
+		if !slices.Contains(listed, s) {
+			t.Errorf("%s is not listed", s)
+		}
+	}
+	for _, s := range []string{"fairlead.auth.v1.AccessService", "fairlead.deploy.v1.RouteService", "fairlead.router.v1.RouterService"} {
+		if slices.Contains(listed, s) { // for services only, or of one that is not there
+			t.Errorf("%s is listed", s)
+		}
 	}
 	for _, symbol := range append([]string{
 		"fairlead.deploy.v1.Endpoint", "fairlead.compute.v1.ComputeTarget", "fairlead.events.v1.CloudEvent",
@@ -249,7 +255,7 @@ func TestReflection(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp, err := old.Recv()
-	if err != nil || len(resp.GetListServicesResponse().GetService()) != len(served) { //nolint:staticcheck // older tools ask by it
+	if err != nil || len(resp.GetListServicesResponse().GetService()) != len(listed) { //nolint:staticcheck // older tools ask by it
 		t.Errorf("v1alpha lists %v, %v", resp, err)
 	}
 	if err := old.CloseSend(); err != nil {

@@ -167,6 +167,17 @@ func TestRESTRefusesWhatMeansNothing(t *testing.T) {
 		"unknown field, patch": {"PATCH", "/v1/workspaces/default", `{"colour":"red"}`, 400, []string{"colour"}, "colour"},
 		"nested unknown field": {"POST", "/v1/workspaces/default/endpoints:convertConfig", `{"nothing":{"a":1}}`, 400, []string{"nothing"}, "nothing"},
 		"unknown parameters":   {"GET", "/v1/workspaces?limit=3&offset=1", "", 400, []string{"limit", "offset"}, "limit"},
+		"known elsewhere":      {"GET", "/v1/workspaces/default?pageSize=3&nothing=1", "", 400, []string{"nothing", "pageSize"}, "pageSize"},
+		"path field as query":  {"GET", "/v1/workspaces/default?name=workspaces/other", "", 400, []string{"name"}, "in the path"},
+		"query, all in path":   {"DELETE", "/v1/workspaces/default/models/m/versions/1?pageSize=1", "", 400, []string{"pageSize"}, "pageSize"},
+		"query, all in body":   {"POST", "/v1/workspaces/default/endpoints:convertConfig?validateOnly=true&parent=x", "{}", 400, []string{"parent", "validateOnly"}, ""},
+		"body field as query":  {"POST", "/v1/workspaces?workspaceId=abc&workspace.description=d", "{}", 400, []string{"workspace.description"}, "in the body"},
+		"operation, query":     {"GET", "/v1/workspaces/default/operations/deploy-a?timeout=3s", "", 400, []string{"timeout"}, "timeout"},
+		"wait, query":          {"POST", "/v1/workspaces/default/operations/deploy-a:wait?timeout=3s", "{}", 400, []string{"timeout"}, "in the body"},
+		"malformed query":      {"GET", "/v1/workspaces/default?a=%zz", "", 400, []string{"query"}, "malformed"},
+		"empty segment":        {"GET", "/v1//workspaces", "", 404, nil, "/openapi.json"},
+		"dots":                 {"GET", "/v1/workspaces/../nothing", "", 404, nil, "/openapi.json"},
+		"no path below v1":     {"GET", "/v1", "", 404, nil, "/openapi.json"},
 		"wrong type":           {"POST", "/v1/workspaces?workspaceId=abc", `{"description":5}`, 400, nil, "description"},
 		"no JSON":              {"POST", "/v1/workspaces?workspaceId=abc", `{"description":`, 400, nil, "body"},
 		"two documents":        {"POST", "/v1/workspaces?workspaceId=abc", `{} {}`, 400, nil, "body"},
@@ -196,6 +207,33 @@ func TestRESTRefusesWhatMeansNothing(t *testing.T) {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestRESTNamesTheMethodsOfAPath(t *testing.T) {
+	b := start(t)
+	for _, tt := range []struct{ method, path, allow string }{
+		{"DELETE", "/v1/workspaces/default", "GET, HEAD, PATCH"},
+		{"OPTIONS", "/v1/workspaces", "GET, HEAD, POST"},
+		{"GET", "/v1/workspaces/default/endpoints:convertConfig", "POST"},
+		{"HEAD", "/v1/workspaces/default/endpoints:convertConfig", "POST"},
+		{"HEAD", "/v1/workspaces/default/endpoints/e/logs", "GET"},
+		{"PUT", "/v1/workspaces/default/operations/deploy-a", "GET, HEAD"},
+	} {
+		a := b.call(t, tt.method, tt.path, "")
+		if got := a.header.Get("Allow"); a.status != 405 || got != tt.allow {
+			t.Errorf("%s %s: %d, Allow %q, want %q", tt.method, tt.path, a.status, got, tt.allow)
+		}
+	}
+}
+
+func TestRESTHeadIsGetWithoutABody(t *testing.T) {
+	b := start(t)
+	for _, path := range []string{"/v1/workspaces/default", "/v1/workspaces/missing", "/v1/workspaces/default?nothing=1", "/v1/nothing"} {
+		get, head := b.call(t, "GET", path, ""), b.call(t, "HEAD", path, "")
+		if head.status != get.status || head.body != "" || head.header.Get("Content-Type") != get.header.Get("Content-Type") {
+			t.Errorf("HEAD %s: %d %q %v, GET has %d", path, head.status, head.body, head.header, get.status)
+		}
 	}
 }
 

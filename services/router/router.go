@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"google.golang.org/grpc"
 
 	routerv1 "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
@@ -22,7 +23,10 @@ import (
 	"github.com/fairlead/fairlead/services/router/internal/feed"
 	"github.com/fairlead/fairlead/services/router/internal/grpcapi"
 	"github.com/fairlead/fairlead/services/router/internal/httpapi"
+	"github.com/fairlead/fairlead/services/router/internal/loadreport"
 	"github.com/fairlead/fairlead/services/router/internal/proxy"
+	"github.com/fairlead/fairlead/services/router/internal/record"
+	"github.com/fairlead/fairlead/services/router/internal/reporting"
 	"github.com/fairlead/fairlead/services/router/internal/routetable"
 	"github.com/fairlead/fairlead/services/router/internal/snapshot"
 )
@@ -33,6 +37,9 @@ type Config struct {
 	Listen string
 	// SnapshotPath is the file that the table is kept in; empty means none.
 	SnapshotPath string
+	// ReportsPath is the file for figures that could not be reported before the
+	// router stopped; empty means they are lost.
+	ReportsPath string
 	// MaxBodyBytes is the largest body of a request.
 	MaxBodyBytes int64
 	// DrainTimeout is how long requests may go on after the router is told to stop.
@@ -64,6 +71,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// Connections to the services whose watches are followed.
 	Deploy, Compute, Auth grpc.ClientConnInterface
+	// Telemetry takes figures and records of requests; nil means nothing is counted.
+	Telemetry grpc.ClientConnInterface
 	// Clock says what time it is; nil means the machine's.
 	Clock func() time.Time
 }
@@ -76,7 +85,10 @@ type Service struct {
 	routes    *routetable.Current
 	forwarder *proxy.Forwarder
 	feed      *feed.Feed
-	saver     *snapshot.Saver // nil without a path
+	load      *loadreport.Reporter
+	recorder  *record.Recorder    // nil with reports
+	reports   *reporting.Reporter // nil without a telemetry service
+	saver     *snapshot.Saver     // nil without a path
 	ready     <-chan struct{}
 }
 
@@ -90,6 +102,14 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		deps.Clock = time.Now
 	}
 	s := &Service{config: config, logger: deps.Logger, routes: routetable.NewCurrent(), forwarder: proxy.New()}
+	s.load = loadreport.New(loadreport.Deps{Logger: deps.Logger, Deploy: deps.Deploy, Routes: s.routes})
+	if deps.Telemetry != nil {
+		s.recorder = record.New(deps.Clock())
+		s.reports = reporting.New(reporting.Deps{
+			Logger: deps.Logger, Telemetry: deps.Telemetry, Recorder: s.recorder, Router: ulid.Make().String(),
+			SpoolPath: config.ReportsPath, Clock: deps.Clock,
+		})
+	}
 	var last *routerv1.Snapshot
 	if config.SnapshotPath != "" {
 		s.saver = snapshot.NewSaver(config.SnapshotPath, deps.Logger)
@@ -123,7 +143,7 @@ func closed() <-chan struct{} {
 // installer builds the next table from each state and keeps the state on disk,
 // once it is whole.
 func (s *Service) installer(clock func() time.Time) func(*feed.State) {
-	builder := routetable.NewBuilder()
+	builder := routetable.NewBuilder(s.load.Wake)
 	return func(state *feed.State) {
 		s.routes.Install(builder.Build(state.Inputs(), s.routes.Load(), clock()))
 		if s.saver != nil && state.Complete() {
@@ -149,9 +169,14 @@ func (s *Service) Ready() <-chan struct{} { return s.ready }
 func (s *Service) Run(ctx context.Context) error {
 	// The feed goes on while requests finish: they may still wait for replicas.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
-	results := make(chan error, 2)
-	parts := 1
+	results := make(chan error, 4)
+	parts := 2
 	go func() { results <- s.feed.Run(inner) }()
+	go func() { results <- s.load.Run(inner) }()
+	if s.reports != nil {
+		parts++
+		go func() { results <- s.reports.Run(inner) }()
+	}
 	if s.saver != nil {
 		parts++
 		go func() { results <- s.saver.Run(inner) }()
@@ -166,10 +191,12 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (s *Service) serve(ctx context.Context) error {
+	handling := httpapi.Deps{Logger: s.logger, Routes: s.routes, Forwarder: s.forwarder, MaxBodyBytes: s.config.MaxBodyBytes}
+	if s.recorder != nil {
+		handling.Count = s.recorder.Observe
+	}
 	server := &http.Server{
-		Handler: httpapi.New(httpapi.Deps{
-			Logger: s.logger, Routes: s.routes, Forwarder: s.forwarder, MaxBodyBytes: s.config.MaxBodyBytes,
-		}),
+		Handler:           httpapi.New(handling),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -37,6 +37,10 @@ func edges() []string {
 		"services/router/internal/snapshot",
 		"services/router/internal/proxy",
 		"services/router/internal/httpapi",
+		"services/router/internal/reporting",
+		"services/router/internal/metrics",
+		"services/telemetry/internal/ledger",
+		"services/telemetry/internal/requestlog",
 		"services/auth/internal/sealing",
 		"services/auth/internal/secretfile",
 		"services/deploy/internal/upload",
@@ -104,7 +108,7 @@ func serviceLayers() []Layer {
 			Name:   "domain",
 			Reason: "decisions are functions of what is wanted, what is observed and now: protos, stores and connections stop at the edges",
 			From:   []string{"services/*/internal/..."}, ExceptFrom: edges(),
-			Own:     []string{"platform/apierr", "platform/resourcename", "platform/etag", "services/..."},
+			Own:     []string{"platform/apierr", "platform/resourcename", "platform/etag", "platform/histogram", "services/..."},
 			Foreign: []string{"go.yaml.in/yaml/v3"},
 			Forbidden: append(edges(),
 				"os", "os/exec", "os/signal", "net", "syscall", "database/sql", "log"),
@@ -124,7 +128,7 @@ func serviceLayers() []Layer {
 			Forbidden: []string{"proto/...", "google.golang.org/protobuf/...", "google.golang.org/grpc/..."},
 		},
 	}
-	for _, service := range []string{"auth", "compute", "deploy", "gateway", "router"} {
+	for _, service := range []string{"auth", "compute", "deploy", "gateway", "router", "telemetry"} {
 		layers = append(layers, Layer{
 			Name:   "services apart: " + service,
 			Reason: "a service is reached by its contract, in one process too; otherwise it could not run alone",

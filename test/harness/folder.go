@@ -20,6 +20,36 @@ type Process struct {
 
 func (p Process) String() string { return fmt.Sprintf("%d %s", p.PID, p.Command) }
 
+// Scorer says whether it is a scorer.
+func (p Process) Scorer() bool {
+	words := strings.Fields(p.Command)
+	return len(words) > 1 && words[1] == "scorer"
+}
+
+// Variable is an environment variable of the process; empty when it has ended.
+func (p Process) Variable(name string) string {
+	environ, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID), "environ"))
+	if err != nil {
+		return ""
+	}
+	for entry := range strings.SplitSeq(string(environ), "\x00") {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// Lives says whether the process is there and not a zombie.
+func (p Process) Lives() bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID), "stat"))
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	return len(fields) > 0 && fields[0] != "Z" && fields[0] != "X"
+}
+
 // processesOf lists the processes whose command line, environment or working
 // folder names dir. Zombies count as ended.
 func processesOf(dir string) ([]Process, error) {

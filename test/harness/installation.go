@@ -69,6 +69,9 @@ type site struct {
 	addresses   map[string]string
 	orphanGrace time.Duration
 	extraArgs   map[string][]string
+	detours     map[string]func(address string) (string, error)
+	reachedAt   map[string]string // the addresses that processes are told to call
+	diskSize    int64
 	http        *http.Client
 	conn        *grpc.ClientConn
 
@@ -94,20 +97,22 @@ func Start(tb testing.TB, assembly Assembly, options ...Option) *Installation {
 	i := &Installation{tb: tb, site: &site{
 		Assembly: assembly, dir: tb.TempDir(),
 		addresses: map[string]string{}, orphanGrace: defaultOrphanGrace, extraArgs: map[string][]string{},
-		processes: map[string]*process{},
+		detours: map[string]func(string) (string, error){}, processes: map[string]*process{},
 	}}
 	for _, o := range options {
 		o(i)
 	}
+	i.limitDisk()
 	for _, folder := range []string{i.logDir(), i.home()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	names := []string{"data", "control", "nats", "auth", "compute", "deploy", "router", "gateway"}
+	names := []string{"data", "control", "nats", "auth", "telemetry", "compute", "deploy", "router", "gateway"}
 	for n, address := range takeAddresses(tb, len(names)) {
 		i.addresses[names[n]] = address
 	}
+	i.takeDetours()
 	i.Data, i.Server, i.NATS = "http://"+i.addresses["data"], "http://"+i.addresses["control"], "nats://"+i.addresses["nats"]
 	i.http = &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
@@ -139,7 +144,7 @@ func (i *Installation) Names() []string {
 	if i.Assembly == AllInOne {
 		return []string{"up"}
 	}
-	return []string{"nats", "auth", "compute", "deploy", "router", "gateway"}
+	return []string{"nats", "auth", "telemetry", "compute", "deploy", "router", "gateway"}
 }
 
 // Process names the process that a service runs in.
@@ -172,7 +177,10 @@ func (i *Installation) TokenPath() string {
 }
 
 // dataDir is the folder of a process.
-func (i *Installation) dataDir(name string) string { return filepath.Join(i.dir, "data", name) }
+func (i *Installation) dataDir(name string) string { return filepath.Join(i.DataRoot(), name) }
+
+// DataRoot is the folder of all state of the installation.
+func (i *Installation) DataRoot() string { return filepath.Join(i.dir, "data") }
 
 func (i *Installation) logDir() string { return filepath.Join(i.dir, "logs") }
 
@@ -199,10 +207,10 @@ func (i *Installation) arguments(name string) []string {
 	}
 	args = append(args, "serve", name, "--data-dir", i.dataDir(name), "--cert-dir", filepath.Join(i.dir, "certs"),
 		"--data-listen", i.addresses["data"], "--control-listen", i.addresses["control"],
-		"--artefacts", "file://"+filepath.Join(i.dir, "data", "artefacts")+"?create_dir=true&no_tmp_dir=true",
+		"--artefacts", "file://"+filepath.Join(i.DataRoot(), "artefacts")+"?create_dir=true&no_tmp_dir=true",
 		"--scoring-url", i.Data, "--orphan-grace", i.orphanGrace.String())
 	for _, service := range i.Names() {
-		args = append(args, "--address", service+"="+i.addresses[service])
+		args = append(args, "--address", service+"="+i.addressFor(name, service))
 	}
 	return append(args, i.extraArgs[name]...)
 }
@@ -304,10 +312,7 @@ func (i *Installation) Replicas() []Process {
 	if err != nil {
 		i.tb.Fatal(err)
 	}
-	return slices.DeleteFunc(all, func(p Process) bool {
-		words := strings.Fields(p.Command)
-		return len(words) < 2 || words[1] != "scorer"
-	})
+	return slices.DeleteFunc(all, func(p Process) bool { return !p.Scorer() })
 }
 
 // cleanUp runs when the test ends, whatever happened.

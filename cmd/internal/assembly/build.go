@@ -18,6 +18,7 @@ import (
 	"github.com/fairlead/fairlead/services/deploy"
 	"github.com/fairlead/fairlead/services/gateway"
 	"github.com/fairlead/fairlead/services/router"
+	"github.com/fairlead/fairlead/services/telemetry"
 )
 
 func (s *site) buildAuth(ctx context.Context) ([]lifecycle.Member, error) {
@@ -28,11 +29,31 @@ func (s *site) buildAuth(ctx context.Context) ([]lifecycle.Member, error) {
 	service, err := auth.New(ctx, auth.Config{
 		AdminTokenPath: s.path(AdminTokenFile),
 		SealingKeyPath: s.path("sealing.key"),
-	}, auth.Deps{Logger: s.log.With("service", authService), Store: st})
+	}, auth.Deps{Logger: s.log.With("service", authService), Store: st, Clock: s.clock})
 	if err != nil {
 		return nil, fmt.Errorf("build auth: %w", err)
 	}
 	return s.serve(authService, service, service)
+}
+
+// TelemetryConfig is the telemetry service's, without a folder.
+type TelemetryConfig = telemetry.Config
+
+// DefaultTelemetry gives the telemetry service's defaults.
+func DefaultTelemetry() TelemetryConfig { return telemetry.NewDefaultConfig() }
+
+// buildTelemetry is the telemetry service in this process's data folder.
+func (s *site) buildTelemetry(config TelemetryConfig) ([]lifecycle.Member, error) {
+	check, err := s.access(telemetryService)
+	if err != nil {
+		return nil, err
+	}
+	config.DataDir = s.path("telemetry")
+	service, err := telemetry.New(config, telemetry.Deps{Logger: s.log.With("service", telemetryService), Clock: s.clock})
+	if err != nil {
+		return nil, fmt.Errorf("build telemetry: %w", err)
+	}
+	return s.serve(telemetryService, service, check)
 }
 
 // artefacts opens the bucket that deploy writes and compute reads.
@@ -69,7 +90,7 @@ func (s *site) buildCompute(ctx context.Context, cfg LocalConfig, bucket string,
 	config.ScorerCommand = cfg.ScorerCommand
 	config.OrphanGrace = orphanGrace
 	service, err := compute.New(ctx, config, compute.Deps{
-		Logger: s.log.With("service", computeService), Store: st, Artefacts: artefacts,
+		Logger: s.log.With("service", computeService), Store: st, Artefacts: artefacts, Clock: s.clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build compute: %w", err)
@@ -103,6 +124,7 @@ func (s *site) buildDeploy(ctx context.Context, scoringURL, bucket string) ([]li
 	config.ScoringBaseURL = scoringURL
 	service, err := deploy.New(ctx, config, deploy.Deps{
 		Logger: s.log.With("service", deployService), Store: st, Artefacts: artefacts, Compute: toCompute, Auth: toAuth,
+		Clock: s.clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build deploy: %w", err)
@@ -123,6 +145,10 @@ func (s *site) buildRouter(ctx context.Context, listen string) ([]lifecycle.Memb
 	if err != nil {
 		return nil, err
 	}
+	toTelemetry, err := s.dial(routerService, telemetryService)
+	if err != nil {
+		return nil, err
+	}
 	check, err := s.access(routerService)
 	if err != nil {
 		return nil, err
@@ -130,8 +156,10 @@ func (s *site) buildRouter(ctx context.Context, listen string) ([]lifecycle.Memb
 	config := router.NewDefaultConfig()
 	config.Listen = listen
 	config.SnapshotPath = s.path("router", "snapshot.pb")
+	config.ReportsPath = s.path("router", "reports.pb")
 	service, err := router.New(ctx, config, router.Deps{
 		Logger: s.log.With("service", routerService), Deploy: toDeploy, Compute: toCompute, Auth: toAuth,
+		Telemetry: toTelemetry, Clock: s.clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build router: %w", err)
@@ -146,7 +174,7 @@ func (s *site) buildGateway(ctx context.Context, listen string) ([]lifecycle.Mem
 		return nil, err
 	}
 	conns := map[string]*grpc.ClientConn{}
-	for _, to := range []string{authService, computeService, deployService, routerService} {
+	for _, to := range []string{authService, computeService, deployService, routerService, telemetryService} {
 		if conns[to], err = s.dial(gatewayService, to); err != nil {
 			return nil, err
 		}

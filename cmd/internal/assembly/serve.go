@@ -34,6 +34,7 @@ type ServeConfig struct {
 	ScoringURL   string
 	HealthListen string
 	Local        LocalConfig
+	Telemetry    TelemetryConfig
 	// OrphanGrace is how long replicas go on without compute.
 	OrphanGrace time.Duration
 }
@@ -85,7 +86,7 @@ func Serve(ctx context.Context, cfg ServeConfig, deps Deps) error {
 	if err != nil {
 		return fmt.Errorf("read the services' NATS password: %w", err)
 	}
-	s := &site{log: deps.Logger, version: deps.Version, dataDir: cfg.DataDir, network: cfg.network}
+	s := &site{log: deps.Logger, version: deps.Version, clock: deps.Clock, dataDir: cfg.DataDir, network: cfg.network}
 	s.nats = func(service string) (bus.Target, error) { return cfg.natsTarget(service, string(password)) }
 	defer s.close()
 	members := []lifecycle.Member{s.connections()}
@@ -108,6 +109,8 @@ func (s *site) buildOne(ctx context.Context, name string, cfg ServeConfig, passw
 		return s.buildNATS(ctx, cfg, password)
 	case authService:
 		return s.buildAuth(ctx)
+	case telemetryService:
+		return s.buildTelemetry(cfg.Telemetry)
 	case computeService:
 		return s.buildCompute(ctx, cfg.Local, cfg.Artefacts, cfg.OrphanGrace)
 	case deployService:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
@@ -20,23 +21,26 @@ import (
 
 // The services, by the names under which they find each other.
 const (
-	authService    = "auth"
-	computeService = "compute"
-	deployService  = "deploy"
-	routerService  = "router"
-	gatewayService = rpc.Gateway
-	natsService    = "nats"
+	authService      = "auth"
+	telemetryService = "telemetry"
+	computeService   = "compute"
+	deployService    = "deploy"
+	routerService    = "router"
+	gatewayService   = rpc.Gateway
+	natsService      = "nats"
 )
 
-// Services are all names that Serve takes, in the order of their start.
+// Services are all names that Serve takes, in the order of their start: a router
+// reports its last figures when it stops, so telemetry is there before it.
 func Services() []string {
-	return []string{natsService, authService, computeService, deployService, routerService, gatewayService}
+	return []string{natsService, authService, telemetryService, computeService, deployService, routerService, gatewayService}
 }
 
 // site is the place where services of one process are built.
 type site struct {
 	log     *slog.Logger
 	version string
+	clock   func() time.Time
 	dataDir string
 	network func(service string) (rpc.Network, error)
 	nats    func(service string) (bus.Target, error)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/fairlead/fairlead/platform/bus"
 	"github.com/fairlead/fairlead/platform/lifecycle"
@@ -54,6 +55,7 @@ type UpConfig struct {
 	NATSListen    string
 	HealthListen  string // empty means none
 	Local         LocalConfig
+	Telemetry     TelemetryConfig
 }
 
 // Deps is what an assembly is given.
@@ -61,6 +63,8 @@ type Deps struct {
 	Logger  *slog.Logger
 	Stdout  io.Writer
 	Version string
+	// Clock is the time that services decide by; nil means the machine's.
+	Clock func() time.Time
 }
 
 // Up runs all services in this process until ctx ends. When all are ready it
@@ -73,7 +77,7 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) error {
 	defer lock.Close()
 	network := rpc.NewMemory()
 	s := &site{
-		log: deps.Logger, version: deps.Version, dataDir: cfg.DataDir,
+		log: deps.Logger, version: deps.Version, clock: deps.Clock, dataDir: cfg.DataDir,
 		network: func(string) (rpc.Network, error) { return network, nil },
 	}
 	check, err := s.access(natsService)
@@ -124,6 +128,10 @@ func (s *site) buildAll(ctx context.Context, cfg UpConfig) ([]lifecycle.Member, 
 	if err != nil {
 		return nil, err
 	}
+	telemetry, err := s.buildTelemetry(cfg.Telemetry)
+	if err != nil {
+		return nil, err
+	}
 	// The all-in-one's replicas are of no use without its router: they end with it.
 	compute, err := s.buildCompute(ctx, cfg.Local, "", 0)
 	if err != nil {
@@ -138,7 +146,7 @@ func (s *site) buildAll(ctx context.Context, cfg UpConfig) ([]lifecycle.Member, 
 		return nil, err
 	}
 	gateway, err := s.buildGateway(ctx, cfg.ControlListen)
-	return slices.Concat(members, compute, deploy, router, gateway), err
+	return slices.Concat(members, telemetry, compute, deploy, router, gateway), err
 }
 
 // listening tells where the services of this process listen, once they do; nil

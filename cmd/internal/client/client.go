@@ -23,6 +23,7 @@ import (
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	eventsv1 "github.com/fairlead/fairlead/proto/gen/fairlead/events/v1"
+	telemetryv1 "github.com/fairlead/fairlead/proto/gen/fairlead/telemetry/v1"
 )
 
 // maxAnswerBytes leaves room for an endpoint whose versions have many files.
@@ -39,8 +40,10 @@ type Client struct {
 	Models         deployv1.ModelServiceClient
 	Artefacts      deployv1.ArtefactServiceClient
 	Endpoints      deployv1.EndpointServiceClient
+	Environments   deployv1.EnvironmentServiceClient
 	Operations     longrunningpb.OperationsClient
 	Events         eventsv1.EventServiceClient
+	Telemetry      telemetryv1.TelemetryServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -74,8 +77,10 @@ func Dial(s settings.Settings, version string, log *slog.Logger) (*Client, error
 		Models:         deployv1.NewModelServiceClient(conn),
 		Artefacts:      deployv1.NewArtefactServiceClient(conn),
 		Endpoints:      deployv1.NewEndpointServiceClient(conn),
+		Environments:   deployv1.NewEnvironmentServiceClient(conn),
 		Operations:     longrunningpb.NewOperationsClient(conn),
 		Events:         eventsv1.NewEventServiceClient(conn),
+		Telemetry:      telemetryv1.NewTelemetryServiceClient(conn),
 		conn:           conn,
 	}, nil
 }

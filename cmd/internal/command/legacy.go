@@ -39,6 +39,15 @@ func legacyFlags() []legacyFlag {
 		{short: "ae", long: "auth-enabled", boolean: true},
 		{short: "cvt", long: "control-version-type", boolean: true},
 		{short: "is-default", long: "is-default", boolean: true},
+		{short: "as", long: "autoscale-enabled", boolean: true},
+		{short: "mi", long: "autoscale-min-replicas"},
+		{short: "ma", long: "autoscale-max-replicas"},
+		{short: "ar", long: "autoscale-refresh-seconds"},
+		{short: "at", long: "autoscale-target-utilization"},
+		{short: "md", long: "collect-model-data", boolean: true},
+		{short: "ai", long: "enable-app-insights", boolean: true},
+		{short: "token-auth-enabled", long: "token-auth-enabled", boolean: true},
+		{short: "ev", long: "environment-version"},
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/fairlead/fairlead/cmd/internal/command/events"
 	"github.com/fairlead/fairlead/cmd/internal/command/model"
 	"github.com/fairlead/fairlead/cmd/internal/command/operation"
+	"github.com/fairlead/fairlead/cmd/internal/command/telemetry"
 	"github.com/fairlead/fairlead/cmd/internal/command/workspace"
 	"github.com/fairlead/fairlead/cmd/internal/output"
 	"github.com/fairlead/fairlead/cmd/internal/session"
@@ -48,7 +49,7 @@ func Root(deps session.Deps) *cobra.Command {
 		SilenceUsage:  true,
 	},
 		model.Command(s), endpoint.Command(s), computetarget.Command(s), workspace.Command(s),
-		operation.Command(s), events.Command(s), config.Command(s), doctor.Command(s), versionCommand(s))
+		operation.Command(s), events.Command(s), telemetry.Command(s), config.Command(s), doctor.Command(s), versionCommand(s))
 	s.BindFlags(root.PersistentFlags())
 	root.SetIn(deps.Streams.In)
 	root.SetOut(deps.Streams.Out)

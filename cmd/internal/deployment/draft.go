@@ -44,7 +44,11 @@ type Draft struct {
 	Version   *deployv1.EndpointVersion
 	Keys      *deployv1.InitialKeys
 	Files     []upload.File // the source files, hashed
-	Ignored   []apierr.Violation
+	// Environment is to be registered for the version, under EnvironmentID or a
+	// name that the caller chooses; nil when none is.
+	Environment   *deployv1.EnvironmentVersion
+	EnvironmentID string
+	Ignored       []apierr.Violation
 
 	scope    Scope
 	problems []problem
@@ -91,31 +95,6 @@ func (m Maker) Make(ctx context.Context, f *Flags) (*Draft, error) {
 	return d, nil
 }
 
-// readFiles reads both configuration files and takes over what they say.
-func (d *Draft) readFiles(ctx context.Context, m Maker) (source, error) {
-	src := source{script: d.flags.EntryScript, folder: d.flags.SourceDirectory, config: d.flags.InferenceConfig}
-	inference := d.readFile("--ic", d.flags.InferenceConfig, "version.entry_script", "version.source_files")
-	deployment := d.readFile("--dc", d.flags.DeploymentConfig)
-	src.unreadable = d.flags.InferenceConfig != "" && inference == nil
-	if len(inference)+len(deployment) == 0 {
-		return src, nil
-	}
-	r, err := m.Endpoints.ConvertConfig(ctx, &deployv1.ConvertConfigRequest{
-		Parent: m.Parent, DeploymentConfig: deployment, InferenceConfig: inference,
-	})
-	if err != nil {
-		return src, d.refused(err)
-	}
-	if src.script == "" {
-		src.script = r.GetVersion().GetEntryScript()
-	}
-	d.take(r)
-	if src.folder == "" && d.flags.EntryScript == "" {
-		src.folder, src.folderFromFile = r.GetSourceDirectory(), r.GetSourceDirectory() != ""
-	}
-	return src, nil
-}
-
 // refused takes over the violations of a conversion that was refused as a whole.
 func (d *Draft) refused(err error) error {
 	e := apierr.FromStatus(err)
@@ -157,53 +136,6 @@ func readConfig(name string) ([]byte, error) {
 		err = fmt.Errorf("%s is larger than 1 MiB", name)
 	}
 	return content, err
-}
-
-// take takes over what the old files say.
-func (d *Draft) take(r *deployv1.ConvertConfigResponse) {
-	if v := r.GetVersion(); v != nil {
-		v.EntryScript = "" // collectSource finds it
-		if len(v.GetEnvironmentVariables()) > 0 {
-			d.Version.EnvironmentVariables = nil // replaced, not merged
-		}
-		proto.Merge(d.Version, v)
-	}
-	if r.GetEndpoint() != nil {
-		d.Endpoint = r.GetEndpoint()
-	}
-	d.VersionID, d.Keys = r.GetVersionId(), r.GetKeys()
-	if d.Endpoint.GetComputeTarget() == "" {
-		d.Endpoint.ComputeTarget = r.GetComputeTargetId()
-	}
-	for _, v := range r.GetViolations() {
-		if !d.overridden(v.GetField()) {
-			field, covers := place(v.GetField())
-			d.addProblem(field, covers, "%s", v.GetDescription())
-		}
-	}
-	for _, v := range r.GetIgnored() {
-		d.Ignored = append(d.Ignored, apierr.Violation{Field: v.GetField(), Description: v.GetDescription()})
-	}
-	d.noteEndpointSettings(r)
-}
-
-// noteEndpointSettings says what in a deployment configuration a version does not have.
-func (d *Draft) noteEndpointSettings(r *deployv1.ConvertConfigResponse) {
-	if d.scope == NewEndpoint {
-		return
-	}
-	note := func(field string) {
-		d.Ignored = append(d.Ignored, apierr.Violation{Field: field, Description: "belongs to the endpoint, not to a version"})
-	}
-	if r.GetEndpoint().GetAuthMode() == deployv1.Endpoint_AUTH_MODE_NONE {
-		note("authEnabled")
-	}
-	if r.GetKeys().GetPrimaryKey() != "" || r.GetKeys().GetSecondaryKey() != "" {
-		note("keys")
-	}
-	if r.GetComputeTargetId() != "" {
-		note("computeTargetName")
-	}
 }
 
 // overridden says whether a flag replaces what a key of the old files says.
@@ -291,6 +223,55 @@ func (d *Draft) addProblem(field string, covers []string, format string, args ..
 	d.problems = append(d.problems, problem{
 		Violation: apierr.Violation{Field: field, Description: fmt.Sprintf(format, args...)}, covers: covers,
 	})
+}
+
+// access takes over the flags that say who may score.
+func (d *Draft) access(f *Flags) {
+	mode, ok := f.AuthMode(d.Endpoint.GetAuthMode())
+	if !ok {
+		d.addProblem("--token-auth-enabled", nil, "--ae and --token-auth-enabled cannot both be true")
+	}
+	d.Endpoint.AuthMode = mode
+}
+
+// environment takes over the flags that name a registered environment, in place
+// of what the inference configuration describes.
+func (d *Draft) environment(f *Flags) {
+	d.Environment = nil
+	d.Version.Environment = f.Environment
+	if f.EnvironmentVersion != "" {
+		d.Version.Environment += ":" + f.EnvironmentVersion
+	}
+}
+
+// scaling takes over --as.
+func (d *Draft) scaling(f *Flags) {
+	if f.autoscale {
+		d.autoscale(f)
+		return
+	}
+	d.Version.Autoscale = nil
+}
+
+// autoscale gives the autoscaling, which takes the place of a fixed number that
+// is not given by a flag.
+func (d *Draft) autoscale(f *Flags) *deployv1.Autoscale {
+	if !f.Changed("nr") {
+		d.Version.Replicas = 0
+	}
+	if d.Version.GetAutoscale() == nil {
+		d.Version.Autoscale = &deployv1.Autoscale{}
+	}
+	return d.Version.GetAutoscale()
+}
+
+// fixed takes over --nr, which takes the place of autoscaling that is not asked
+// for by a flag.
+func (d *Draft) fixed(f *Flags) {
+	d.Version.Replicas = f.replicas
+	if !f.Changed("as") && !f.Changed("mi") && !f.Changed("ma") && !f.Changed("ar") && !f.Changed("at") {
+		d.Version.Autoscale = nil
+	}
 }
 
 func (d *Draft) resources() *deployv1.ReplicaResources {

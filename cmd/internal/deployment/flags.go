@@ -6,6 +6,8 @@
 package deployment
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -23,7 +25,9 @@ type Flags struct {
 	Tags, Properties                   []string
 	Description                        string
 	PrimaryKey, SecondaryKey           string
-	AuthEnabled                        bool
+	Environment, EnvironmentVersion    string
+	AuthEnabled, TokenAuthEnabled      bool
+	Telemetry                          bool
 	IsDefault, Control                 bool
 	percentile                         float64
 	cpu, cpuLimit, memory, memoryLimit float64
@@ -32,6 +36,10 @@ type Flags struct {
 	periodSeconds, delaySeconds        int64
 	probeTimeoutSeconds                int64
 	successes, failures                int32
+	autoscale, collect                 bool
+	least, most, utilization           int32
+	refreshSeconds                     int64
+	namespace                          string
 
 	set *pflag.FlagSet
 }
@@ -48,7 +56,21 @@ func (f *Flags) BindVersion(fs *pflag.FlagSet) {
 	fs.StringVar(&f.VersionName, "vn", "", "name of the version (--version-name)")
 	fs.Float64Var(&f.percentile, "tp", 0, "traffic percentile, 0 to 100 (--traffic-percentile)")
 	fs.StringVarP(&f.Description, "description", "d", "", "for people")
+	fs.StringVarP(&f.Environment, "environment-name", "e", "", "environment of the script, as name or name:version")
+	fs.StringVar(&f.EnvironmentVersion, "ev", "", "version of the environment (--environment-version); default its newest")
 	f.bindSettings(fs)
+	f.bindScaling(fs)
+}
+
+func (f *Flags) bindScaling(fs *pflag.FlagSet) {
+	fs.Int32Var(&f.replicas, "nr", 0, "number of replicas, where it does not follow the load (--num-replicas)")
+	fs.BoolVar(&f.autoscale, "as", false, "let the number of replicas follow the load (--autoscale-enabled)")
+	fs.Int32Var(&f.least, "mi", 0, "least number of replicas; 0 lets it fall asleep (--autoscale-min-replicas)")
+	fs.Int32Var(&f.most, "ma", 0, "greatest number of replicas (--autoscale-max-replicas)")
+	fs.Int64Var(&f.refreshSeconds, "ar", 0, "seconds between two decisions on the number of replicas (--autoscale-refresh-seconds)")
+	fs.Int32Var(&f.utilization, "at", 0, "wanted utilization of replicas in percent (--autoscale-target-utilization)")
+	fs.BoolVar(&f.collect, "md", false, "let the script's data collectors write (--collect-model-data)")
+	fs.StringVar(&f.namespace, "namespace", "", "Kubernetes namespace of the replicas")
 }
 
 func (f *Flags) bindSettings(fs *pflag.FlagSet) {
@@ -57,7 +79,6 @@ func (f *Flags) bindSettings(fs *pflag.FlagSet) {
 	fs.Float64Var(&f.memory, "gb", 0, "memory of a replica in GB (--memory-gb)")
 	fs.Float64Var(&f.memoryLimit, "gbl", 0, "limit of memory in GB (--memory-gb-limit)")
 	fs.Int32Var(&f.gpus, "gc", 0, "GPUs of a replica (--gpu-cores)")
-	fs.Int32Var(&f.replicas, "nr", 0, "number of replicas (--num-replicas)")
 	fs.Int64Var(&f.timeoutMs, "tm", 0, "scoring timeout in ms (--timeout-ms)")
 	fs.Int32Var(&f.concurrency, "rm", 0, "requests that a replica works on at once (--replica-max-concurrent-requests)")
 	fs.Int64Var(&f.queueWaitMs, "mr", 0, "how long a request may wait for a replica, in ms (--max-request-wait-time)")
@@ -77,9 +98,22 @@ func (f *Flags) BindLabels(fs *pflag.FlagSet) {
 // BindEndpoint adds the flags that a new endpoint has besides its version's.
 func (f *Flags) BindEndpoint(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Target, "ct", "", "compute target (--compute-target); default local")
-	fs.BoolVar(&f.AuthEnabled, "ae", true, "whether scoring needs a key (--auth-enabled)")
+	f.bindAccess(fs)
 	fs.StringVar(&f.PrimaryKey, "kp", "", "primary key, instead of a random one (--primary-key)")
 	fs.StringVar(&f.SecondaryKey, "ks", "", "secondary key, instead of a random one (--secondary-key)")
+}
+
+func (f *Flags) bindAccess(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.AuthEnabled, "ae", true, "whether scoring needs a key (--auth-enabled)")
+	fs.BoolVar(&f.TokenAuthEnabled, "token-auth-enabled", false, "whether scoring needs a token instead of a key")
+	fs.BoolVar(&f.Telemetry, "ai", false, "keep a record of each request (--enable-app-insights)")
+}
+
+// BindAccess adds the flags of an endpoint that can change.
+func (f *Flags) BindAccess(fs *pflag.FlagSet) {
+	f.bindAccess(fs)
+	fs.StringVar(&f.PrimaryKey, "kp", "", "new primary key (--primary-key)")
+	fs.StringVar(&f.SecondaryKey, "ks", "", "new secondary key (--secondary-key)")
 }
 
 // BindRole adds the flags for a version's role beside others.
@@ -90,6 +124,18 @@ func (f *Flags) BindRole(fs *pflag.FlagSet) {
 
 // Changed says whether a flag was given.
 func (f *Flags) Changed(flag string) bool { return f.set != nil && f.set.Changed(flag) }
+
+// ChangesVersion says whether a flag was given that says what a version runs or
+// how.
+func (f *Flags) ChangesVersion() bool {
+	flags := []string{"model", "model-metadata-file", "ic", "dc", "ev"}
+	for _, s := range settings() {
+		if strings.HasPrefix(s.path, "version.") && s.flag != "description" {
+			flags = append(flags, s.flag)
+		}
+	}
+	return slices.ContainsFunc(flags, f.Changed)
+}
 
 // setting is one thing that a flag, a key of the old files and a field of the
 // API all speak of.
@@ -102,7 +148,7 @@ type setting struct {
 
 // settings lists them, in the order in which they are reported.
 func settings() []setting {
-	return append(versionSettings(), probeSettings()...)
+	return slices.Concat(versionSettings(), scalingSettings(), probeSettings())
 }
 
 func versionSettings() []setting {
@@ -119,12 +165,16 @@ func versionSettings() []setting {
 		{"gb", "containerResourceRequirements.memoryInGB", "version.resources.memory_gb", func(f *Flags, d *Draft) { d.resources().MemoryGb = f.memory }},
 		{"gbl", "containerResourceRequirements.memoryInGBLimit", "version.resources.memory_limit_gb", func(f *Flags, d *Draft) { d.resources().MemoryLimitGb = f.memoryLimit }},
 		{"gc", "gpuCores", "version.resources.gpus", func(f *Flags, d *Draft) { d.resources().Gpus = f.gpus }},
-		{"nr", "numReplicas", "version.replicas", func(f *Flags, d *Draft) { d.Version.Replicas = f.replicas }},
 		{"tm", "scoringTimeoutMs", "version.request_settings.scoring_timeout", func(f *Flags, d *Draft) { d.requests().ScoringTimeout = milliseconds(f.timeoutMs) }},
 		{"rm", "maxConcurrentRequestsPerContainer", "version.request_settings.max_concurrent_requests_per_replica", func(f *Flags, d *Draft) { d.requests().MaxConcurrentRequestsPerReplica = f.concurrency }},
 		{"mr", "maxQueueWaitMs", "version.request_settings.max_queue_wait", func(f *Flags, d *Draft) { d.requests().MaxQueueWait = milliseconds(f.queueWaitMs) }},
 		{"ct", "computeTargetName", "endpoint.compute_target", func(f *Flags, d *Draft) { d.Endpoint.ComputeTarget = f.Target }},
-		{"ae", "authEnabled", "endpoint.auth_mode", func(f *Flags, d *Draft) { d.Endpoint.AuthMode = AuthMode(f.AuthEnabled) }},
+		{"ae", "authEnabled", "endpoint.auth_mode", func(f *Flags, d *Draft) { d.access(f) }},
+		{"token-auth-enabled", "tokenAuthEnabled", "endpoint.auth_mode", func(f *Flags, d *Draft) { d.access(f) }},
+		{"ai", "appInsightsEnabled", "endpoint.telemetry_enabled", func(f *Flags, d *Draft) { d.Endpoint.TelemetryEnabled = f.Telemetry }},
+		{"environment-name", "environment", "version.environment", func(f *Flags, d *Draft) { d.environment(f) }},
+		{"namespace", "namespace", "version.namespace", func(f *Flags, d *Draft) { d.Version.Namespace = f.namespace }},
+		{"md", "dataCollection.storageEnabled", "version.collect_model_data", func(f *Flags, d *Draft) { d.Version.CollectModelData = f.collect }},
 		{"kp", "keys.primaryKey", "keys.primary_key", func(f *Flags, d *Draft) { d.keys().PrimaryKey = f.PrimaryKey }},
 		{"ks", "keys.secondaryKey", "keys.secondary_key", func(f *Flags, d *Draft) { d.keys().SecondaryKey = f.SecondaryKey }},
 	}
@@ -141,12 +191,36 @@ func probeSettings() []setting {
 	}
 }
 
-// AuthMode is who may score when keys are on or off.
-func AuthMode(enabled bool) deployv1.Endpoint_AuthMode {
-	if enabled {
-		return deployv1.Endpoint_AUTH_MODE_KEY
+func scalingSettings() []setting {
+	const key, path = "autoScaler.", "version.autoscale."
+	return []setting{
+		{"as", key + "autoscaleEnabled", "version.autoscale", func(f *Flags, d *Draft) { d.scaling(f) }},
+		{"mi", key + "minReplicas", path + "min_replicas", func(f *Flags, d *Draft) { d.autoscale(f).MinReplicas = &f.least }},
+		{"ma", key + "maxReplicas", path + "max_replicas", func(f *Flags, d *Draft) { d.autoscale(f).MaxReplicas = f.most }},
+		{"ar", key + "refreshPeriodInSeconds", path + "refresh_period", func(f *Flags, d *Draft) { d.autoscale(f).RefreshPeriod = seconds(f.refreshSeconds) }},
+		{"at", key + "targetUtilization", path + "target_utilization_percent", func(f *Flags, d *Draft) { d.autoscale(f).TargetUtilizationPercent = f.utilization }},
+		{"nr", "numReplicas", "version.replicas", func(f *Flags, d *Draft) { d.fixed(f) }},
 	}
-	return deployv1.Endpoint_AUTH_MODE_NONE
+}
+
+// AuthMode is who may score: what the flags say on top of how it is now. ok is
+// false when they contradict each other.
+func (f *Flags) AuthMode(now deployv1.Endpoint_AuthMode) (mode deployv1.Endpoint_AuthMode, ok bool) {
+	const key, token, none = deployv1.Endpoint_AUTH_MODE_KEY, deployv1.Endpoint_AUTH_MODE_TOKEN, deployv1.Endpoint_AUTH_MODE_NONE
+	keysGiven, tokensGiven := f.Changed("ae"), f.Changed("token-auth-enabled")
+	switch {
+	case keysGiven && tokensGiven && f.AuthEnabled && f.TokenAuthEnabled:
+		return now, false
+	case tokensGiven && f.TokenAuthEnabled:
+		return token, true
+	case keysGiven && f.AuthEnabled:
+		return key, true
+	case keysGiven && (now != token || tokensGiven):
+		return none, true
+	case tokensGiven && now == token:
+		return key, true
+	}
+	return now, true
 }
 
 func roleOf(control bool) deployv1.EndpointVersion_Type {

@@ -133,7 +133,7 @@ func fromStatus(err error, conn Connection) *Failure {
 	case e.Kind == apierr.DeadlineExceeded && f.RequestID == "" && strings.Contains(e.Message, "context deadline"):
 		f.Message = fmt.Sprintf("the server at %s did not answer in time", conn.Server)
 		f.Next = []string{"fairlead doctor"}
-	case status.Code(err) == codes.Canceled:
+	case status.Code(err) == codes.Canceled && e.Reason == "": // else an operation that somebody cancelled
 		f.Code, f.Message = Usage, "cancelled"
 	case status.Code(err) == codes.Unimplemented:
 		f.Message = "the server does not know this call: " + e.Message
@@ -196,8 +196,14 @@ func Lines(message string) (string, []string) {
 	return lines[0], lines[1:]
 }
 
+// Quiet is a failure that says nothing: the output has said it.
+func Quiet(code Code) *Failure { return &Failure{Code: code} }
+
 // Write shows the failure; red paints the first word.
 func (f *Failure) Write(w io.Writer, red func(string) string) {
+	if f.Message == "" {
+		return
+	}
 	var b strings.Builder
 	message, more := Lines(f.Message)
 	fmt.Fprintf(&b, "%s %s\n", red("error:"), message)

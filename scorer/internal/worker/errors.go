@@ -21,6 +21,8 @@ var (
 
 // LoadError says why a script can't serve.
 type LoadError struct {
+	// Reason is a stable word: ScriptError, MissingPackage, NoInit, NoRun.
+	Reason string
 	// Cause is one line, in plain words.
 	Cause string
 	// Detail is the traceback and what helps to read it; it may be empty.

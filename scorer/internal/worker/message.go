@@ -48,6 +48,7 @@ type scoreOrder struct {
 type message struct {
 	Type           string      `json:"type"`
 	RequestHeaders bool        `json:"request_headers"`
+	Reason         string      `json:"reason"`
 	Cause          string      `json:"cause"`
 	Outcome        Outcome     `json:"outcome"`
 	Message        string      `json:"message"`

@@ -25,6 +25,8 @@ const (
 	lastWords = 250 * time.Millisecond
 	// farewell is how long a process that was asked to end may take.
 	farewell = time.Second
+	// scriptError is the reason of a script that cannot be loaded, unless a better one is known.
+	scriptError = "ScriptError"
 )
 
 // process is one Python process.
@@ -60,7 +62,7 @@ func spawn(cfg Config, deps Deps) (*process, error) {
 	cmd.SysProcAttr = processAttributes()
 	if err := cmd.Start(); err != nil {
 		_ = conn.Close()
-		return nil, &LoadError{Cause: fmt.Sprintf("start the Python interpreter %s: %v", cfg.Python, err)}
+		return nil, &LoadError{Reason: "PythonMissing", Cause: fmt.Sprintf("start the Python interpreter %s: %v", cfg.Python, err)}
 	}
 	return &process{
 		cmd: cmd, conn: conn, reader: bufio.NewReaderSize(conn, 16<<10),
@@ -138,12 +140,12 @@ func (p *process) load(ctx context.Context, cfg Config) error {
 	case err != nil:
 		p.kill()
 		<-p.ended
-		return &LoadError{Cause: "the Python process ended while it loaded the script: " + p.exit}
+		return &LoadError{Reason: scriptError, Cause: "the Python process ended while it loaded the script: " + p.exit}
 	case answer.Type == "loaded":
 		p.wantsHeaders = answer.RequestHeaders
 		return nil
 	case answer.Type == "load_failed":
-		return &LoadError{Cause: answer.Cause, Detail: string(body)}
+		return &LoadError{Reason: answer.Reason, Cause: answer.Cause, Detail: string(body)}
 	}
 	return fmt.Errorf("the worker answered a load order with %q", answer.Type)
 }

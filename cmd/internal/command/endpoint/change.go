@@ -27,8 +27,11 @@ type Change struct {
 	Version  string // the version's id; empty when the server chooses it
 	Draft    *deployment.Draft
 	// Request makes the call, once to check it and once to do it.
-	Request      func(validateOnly bool) func(context.Context) (*longrunningpb.Operation, error)
+	Request func(validateOnly bool) func(context.Context) (*longrunningpb.Operation, error)
+	// First is done before the request, when all is known to be valid; may be nil.
+	First        func(context.Context) error
 	NoWait       bool
+	Wait         bool // for another operation on the endpoint
 	ValidateOnly bool
 	New          bool // a failed first version leaves an endpoint to delete
 }
@@ -37,6 +40,17 @@ type Change struct {
 func (c Change) Run(ctx context.Context, s *session.Session) error {
 	for _, i := range c.Draft.Ignored {
 		s.Notef("ignored: %s: %s", i.Field, i.Description)
+	}
+	api, err := s.Client()
+	if err != nil {
+		return err
+	}
+	parent, err := s.Parent()
+	if err != nil {
+		return err
+	}
+	if err := c.Draft.CheckEnvironment(ctx, api.Environments, parent, c.Endpoint); err != nil {
+		return err
 	}
 	checked, err := c.Draft.Check(ctx, c.What, c.Request(true))
 	if err != nil {
@@ -57,7 +71,24 @@ func (c Change) Run(ctx context.Context, s *session.Session) error {
 		}
 		return c.printChecked(s, checked)
 	}
-	op, err := c.Request(false)(ctx)
+	id, err := c.Draft.RegisterEnvironment(ctx, api.Environments, parent)
+	if err != nil {
+		return err
+	}
+	if id != "" {
+		display.Step(s.Now(), "registered environment "+id)
+	}
+	return c.send(ctx, s, display)
+}
+
+// send sends the request and waits.
+func (c Change) send(ctx context.Context, s *session.Session, display *progress.Display) error {
+	if c.First != nil {
+		if err := c.First(ctx); err != nil {
+			return err
+		}
+	}
+	op, err := s.InTurn(ctx, c.Wait, c.Request(false))
 	if err != nil {
 		return err
 	}
@@ -97,6 +128,9 @@ func (c Change) printChecked(s *session.Session, op *longrunningpb.Operation) er
 		return err
 	}
 	s.Notef("%s is valid; nothing was changed", c.What)
+	if c.Draft.Environment != nil {
+		s.Notef("environment %s would be registered for it", c.Draft.EnvironmentID)
+	}
 	switch m := m.(type) {
 	case *deployv1.Endpoint:
 		return s.Print(document(m))

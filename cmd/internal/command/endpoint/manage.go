@@ -6,79 +6,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/fairlead/fairlead/cmd/internal/client"
-	"github.com/fairlead/fairlead/cmd/internal/deployment"
 	"github.com/fairlead/fairlead/cmd/internal/failure"
 	"github.com/fairlead/fairlead/cmd/internal/output"
 	"github.com/fairlead/fairlead/cmd/internal/session"
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
-
-func update(s *session.Session) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "update [NAME]",
-		Short:   "Change an endpoint's tags, description, and whether scoring needs a key",
-		Example: "  fairlead endpoint update -n diabetes --add-tag team=blue\n  fairlead endpoint update -n diabetes --ae=false",
-	}
-	addName(s, cmd)
-	fs := cmd.Flags()
-	auth := fs.Bool("ae", true, "whether scoring needs a key (--auth-enabled)")
-	description := fs.StringP("description", "d", "", "for people")
-	addTags := fs.StringArray("add-tag", nil, "label KEY=VALUE; repeat for more")
-	removeTags := fs.StringArray("remove-tag", nil, "label KEY; repeat for more")
-	addProperties := fs.StringArray("add-property", nil, "fact KEY=VALUE; repeat for more")
-	noWait := fs.Bool("no-wait", false, "print the operation and do not wait for it")
-	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
-		labels, err := session.ReadLabels(cmd, *addTags, *removeTags, *addProperties)
-		if err != nil {
-			return err
-		}
-		t, err := find(s, cmd, args)
-		if err != nil {
-			return err
-		}
-		paths := labels.Mask()
-		if fs.Changed("description") {
-			paths = append(paths, "description")
-		}
-		if fs.Changed("ae") {
-			paths = append(paths, "auth_mode")
-		}
-		if len(paths) == 0 {
-			return session.Usagef(cmd, "nothing to change: give --add-tag, --remove-tag, --add-property, -d or --ae")
-		}
-		return session.OnConflict(func() error {
-			now, err := t.client.Endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: t.name})
-			if err != nil {
-				return err
-			}
-			op, err := t.client.Endpoints.UpdateEndpoint(ctx, &deployv1.UpdateEndpointRequest{
-				Endpoint: &deployv1.Endpoint{
-					Name: t.name, Etag: now.GetEtag(), Description: *description, AuthMode: deployment.AuthMode(*auth),
-					Tags: labels.Tags(now.GetTags()), Properties: labels.Properties(now.GetProperties()),
-				},
-				UpdateMask: &fieldmaskpb.FieldMask{Paths: paths},
-				RequestId:  client.NewRequestID(),
-			})
-			if err != nil {
-				return err
-			}
-			done, err := s.Finish(ctx, op, "Updating "+t.id, *noWait)
-			if err != nil || done == nil {
-				return err
-			}
-			e, err := t.client.Endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: t.name})
-			if err != nil {
-				return err
-			}
-			return s.Print(document(e))
-		})
-	})
-	return cmd
-}
 
 func remove(s *session.Session) *cobra.Command {
 	cmd := &cobra.Command{

@@ -5,6 +5,7 @@ import (
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/fairlead/fairlead/cmd/internal/client"
@@ -15,6 +16,11 @@ import (
 
 // call makes a request, to check it or to do it.
 type call = func(context.Context) (*longrunningpb.Operation, error)
+
+// addWait adds --wait.
+func addWait(fs *pflag.FlagSet) *bool {
+	return fs.Bool("wait", false, "while another operation changes the endpoint, wait for it first")
+}
 
 func createVersion(s *session.Session) *cobra.Command {
 	flags := &deployment.Flags{}
@@ -31,6 +37,7 @@ func createVersion(s *session.Session) *cobra.Command {
 	flags.BindLabels(fs)
 	flags.BindRole(fs)
 	noWait := fs.Bool("no-wait", false, "print the operation and do not wait for it")
+	wait := addWait(fs)
 	validateOnly := fs.Bool("validate-only", false, "check everything, create nothing, show what would be")
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
 		t, err := find(s, cmd, args)
@@ -48,7 +55,7 @@ func createVersion(s *session.Session) *cobra.Command {
 		}
 		return Change{
 			What: "version " + draft.VersionID + " of endpoint " + t.id, Title: "Deploying " + t.id + ", version " + draft.VersionID,
-			Endpoint: t.id, Version: draft.VersionID, Draft: draft, NoWait: *noWait, ValidateOnly: *validateOnly,
+			Endpoint: t.id, Version: draft.VersionID, Draft: draft, NoWait: *noWait, Wait: *wait, ValidateOnly: *validateOnly,
 			Request: func(validateOnly bool) call {
 				req := &deployv1.CreateEndpointVersionRequest{
 					Parent: t.name, VersionId: draft.VersionID, Version: draft.Version,
@@ -69,7 +76,11 @@ type versionUpdate struct {
 	flags        *deployment.Flags
 	labels       session.Labels
 	noWait       bool
+	wait         *bool
 	validateOnly bool
+	// ofEndpoint says that the description that is given is the endpoint's.
+	ofEndpoint bool
+	first      func(context.Context) error
 }
 
 func updateVersion(s *session.Session) *cobra.Command {
@@ -89,6 +100,7 @@ func updateVersion(s *session.Session) *cobra.Command {
 	removeTags := fs.StringArray("remove-tag", nil, "label KEY; repeat for more")
 	addProperties := fs.StringArray("add-property", nil, "fact KEY=VALUE; repeat for more")
 	fs.BoolVar(&u.noWait, "no-wait", false, "print the operation and do not wait for it")
+	u.wait = addWait(fs)
 	fs.BoolVar(&u.validateOnly, "validate-only", false, "check everything, change nothing, show what would be")
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) (err error) {
 		if u.labels, err = session.ReadLabels(cmd, *addTags, *removeTags, *addProperties); err != nil {
@@ -122,29 +134,35 @@ func (u versionUpdate) run(ctx context.Context, s *session.Session) error {
 		draft.Version.Tags = u.labels.Tags(before.GetTags())
 		draft.Version.Properties = u.labels.Properties(before.GetProperties())
 	}
-	paths := deployment.ChangedFields(before, draft.Version)
-	if len(paths) == 0 && !draft.HasProblems() {
+	if u.ofEndpoint {
+		draft.Version.Description = before.GetDescription()
+	}
+	if len(deployment.ChangedFields(before, draft.Version)) == 0 && !draft.HasProblems() && draft.Environment == nil && u.first == nil {
 		s.Notef("nothing to change: version %s of endpoint %s is so already", id, t.id)
 		return s.Print(versionDocument(before))
 	}
-	changed := deployment.Changed(draft.Version, paths)
-	changed.Name = t.version(id)
-	if deployment.NeedsEtag(paths) {
-		changed.Etag = before.GetEtag()
-	}
 	return Change{
 		What: "version " + id + " of endpoint " + t.id, Title: "Updating " + t.id + ", version " + id,
-		Endpoint: t.id, Version: id, Draft: draft, NoWait: u.noWait, ValidateOnly: u.validateOnly,
+		Endpoint: t.id, Version: id, Draft: draft, First: u.first, NoWait: u.noWait, Wait: *u.wait, ValidateOnly: u.validateOnly,
 		Request: func(validateOnly bool) call {
-			req := &deployv1.UpdateEndpointVersionRequest{
-				Version: changed, UpdateMask: &fieldmaskpb.FieldMask{Paths: paths},
-				ValidateOnly: validateOnly, RequestId: client.NewRequestID(),
-			}
+			req := updateRequest(before, draft.Version)
+			req.ValidateOnly, req.RequestId = validateOnly, client.NewRequestID()
 			return func(ctx context.Context) (*longrunningpb.Operation, error) {
 				return t.client.Endpoints.UpdateEndpointVersion(ctx, req)
 			}
 		},
 	}.Run(ctx, s)
+}
+
+// updateRequest makes the request that leads from before to after.
+func updateRequest(before, after *deployv1.EndpointVersion) *deployv1.UpdateEndpointVersionRequest {
+	paths := deployment.ChangedFields(before, after)
+	changed := deployment.Changed(after, paths)
+	changed.Name = before.GetName()
+	if deployment.NeedsEtag(paths) {
+		changed.Etag = before.GetEtag()
+	}
+	return &deployv1.UpdateEndpointVersionRequest{Version: changed, UpdateMask: &fieldmaskpb.FieldMask{Paths: paths}}
 }
 
 func deleteVersion(s *session.Session) *cobra.Command {
@@ -158,6 +176,7 @@ func deleteVersion(s *session.Session) *cobra.Command {
 	addName(s, cmd)
 	version := cmd.Flags().String("vn", "", "name of the version (--version-name)")
 	noWait := cmd.Flags().Bool("no-wait", false, "print the operation and do not wait for it")
+	wait := addWait(cmd.Flags())
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
 		t, err := find(s, cmd, args)
 		if err != nil {
@@ -166,8 +185,10 @@ func deleteVersion(s *session.Session) *cobra.Command {
 		if err := session.Required(cmd, "vn"); err != nil {
 			return err
 		}
-		op, err := t.client.Endpoints.DeleteEndpointVersion(ctx, &deployv1.DeleteEndpointVersionRequest{
-			Name: t.version(*version), RequestId: client.NewRequestID(),
+		op, err := s.InTurn(ctx, *wait, func(ctx context.Context) (*longrunningpb.Operation, error) {
+			return t.client.Endpoints.DeleteEndpointVersion(ctx, &deployv1.DeleteEndpointVersionRequest{
+				Name: t.version(*version), RequestId: client.NewRequestID(),
+			})
 		})
 		if err != nil {
 			return err

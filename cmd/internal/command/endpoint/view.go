@@ -25,7 +25,10 @@ func document(e *deployv1.Endpoint) output.Document {
 			}
 			t.Blank()
 			t.Table([]string{"VERSION", "STATE", "REPLICAS", "PERCENTILE", "SHARE", "ROLE", "MODELS"}, versionRows(e.GetVersions()))
+			replicas(t, e.GetVersions())
+			scaling(t, e.GetVersions())
 			causes(t, e.GetVersions())
+			notices(t, e.GetVersions())
 		},
 	}
 }
@@ -52,8 +55,12 @@ func facts(t *output.Text, e *deployv1.Endpoint) {
 }
 
 func needs(mode deployv1.Endpoint_AuthMode) string {
-	if mode == deployv1.Endpoint_AUTH_MODE_NONE {
+	switch mode {
+	case deployv1.Endpoint_AUTH_MODE_NONE:
 		return "no key"
+	case deployv1.Endpoint_AUTH_MODE_TOKEN:
+		return "a token"
+	case deployv1.Endpoint_AUTH_MODE_KEY, deployv1.Endpoint_AUTH_MODE_UNSPECIFIED:
 	}
 	return "a key"
 }
@@ -63,7 +70,7 @@ func versionRows(versions []*deployv1.EndpointVersion) [][]string {
 	for i, v := range versions {
 		rows[i] = []string{
 			resourcename.Last(v.GetName()), output.Word(v.GetState(), "STATE_"),
-			fmt.Sprintf("%d/%d", v.GetReadyReplicas(), max(1, v.GetReplicas())),
+			fmt.Sprintf("%d/%d", v.GetReadyReplicas(), v.GetDesiredReplicas()),
 			output.Number(v.GetTrafficPercentile()), output.Percent(v.GetTrafficShare()),
 			role(v), output.OrDash(models(v)),
 		}
@@ -133,7 +140,10 @@ func versionDocument(v *deployv1.EndpointVersion) output.Document {
 		Text: func(t *output.Text) {
 			list := []*deployv1.EndpointVersion{v}
 			t.Table([]string{"VERSION", "STATE", "REPLICAS", "PERCENTILE", "SHARE", "ROLE", "MODELS"}, versionRows(list))
+			replicas(t, list)
+			scaling(t, list)
 			causes(t, list)
+			notices(t, list)
 		},
 	}
 }

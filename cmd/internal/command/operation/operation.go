@@ -26,7 +26,7 @@ func Command(s *session.Session) *cobra.Command {
 	return session.Group(&cobra.Command{
 		Use:   "operation",
 		Short: "Watch long work",
-	}, list(s), show(s), wait(s))
+	}, list(s), show(s), wait(s), cancel(s))
 }
 
 func names(ctx context.Context, c *client.Client, parent string) ([]string, error) {

@@ -30,16 +30,29 @@ type Key struct {
 	Digest Digest `json:"digest"`
 }
 
-// Keys are the keys of one endpoint.
+// Mode says how callers of an endpoint show who they are.
+type Mode string
+
+// The modes.
+const (
+	ModeKey   Mode = "" // what was stored before there were others
+	ModeNone  Mode = "none"
+	ModeToken Mode = "token"
+)
+
+// Keys are the keys of one endpoint, and what is known of its tokens.
 type Keys struct {
-	Endpoint      string    `json:"endpoint"` // workspaces/{workspace}/endpoints/{endpoint}
-	EndpointUID   string    `json:"endpoint_uid"`
-	Primary       Key       `json:"primary"`
-	Secondary     Key       `json:"secondary"`
-	Generation    int64     `json:"generation"`
-	EventSequence int64     `json:"event_sequence"`
-	CreateTime    time.Time `json:"create_time"`
-	UpdateTime    time.Time `json:"update_time"`
+	Endpoint    string `json:"endpoint"` // workspaces/{workspace}/endpoints/{endpoint}
+	EndpointUID string `json:"endpoint_uid"`
+	Primary     Key    `json:"primary"`
+	Secondary   Key    `json:"secondary"`
+	Mode        Mode   `json:"mode,omitempty"`
+	// TokenGeneration counts the revocations: older tokens are invalid.
+	TokenGeneration int64     `json:"token_generation,omitempty"`
+	Generation      int64     `json:"generation"`
+	EventSequence   int64     `json:"event_sequence"`
+	CreateTime      time.Time `json:"create_time"`
+	UpdateTime      time.Time `json:"update_time"`
 }
 
 // New gives the keys of a new endpoint.
@@ -74,6 +87,60 @@ func (k Keys) Regenerate(slot Slot, next Key, now time.Time) (regenerated Keys, 
 func (k Keys) Delete(now time.Time) fact.Fact {
 	_, f := k.changed("deleted", "the keys of the endpoint were deleted", nil, now)
 	return f
+}
+
+// WithMode changes the mode; ok is false when it is the same.
+func (k Keys) WithMode(m Mode, now time.Time) (changed Keys, f fact.Fact, ok bool) {
+	if k.Mode == m {
+		return k, fact.Fact{}, false
+	}
+	k.Mode = m
+	k, f = k.changed("updated", "the endpoint is now opened by "+m.means(), nil, now)
+	return k, f, true
+}
+
+func (m Mode) means() string {
+	switch m {
+	case ModeToken:
+		return "tokens"
+	case ModeNone:
+		return "nothing: everybody may score"
+	case ModeKey:
+	}
+	return "keys"
+}
+
+// RevokeTokens makes every token that exists invalid.
+func (k Keys) RevokeTokens(now time.Time) (Keys, fact.Fact) {
+	k.TokenGeneration++
+	k, f := k.changed("revoked", "all tokens of the endpoint were revoked", nil, now)
+	f.Resource = "endpointtoken"
+	return k, f
+}
+
+// RequireTokens is nil for an endpoint in token mode.
+func (k Keys) RequireTokens() error {
+	if k.Mode == ModeToken {
+		return nil
+	}
+	uses, remedy := "keys", "get them with: fairlead endpoint get-keys -n "+resourcename.Last(k.Endpoint)
+	if k.Mode == ModeNone {
+		uses, remedy = "neither keys nor tokens", "send requests as they are"
+	}
+	return apierr.New(apierr.FailedPrecondition, "ENDPOINT_NOT_IN_TOKEN_MODE",
+		"endpoint %s uses %s: %s, or change its authentication mode to tokens", resourcename.Last(k.Endpoint), uses, remedy).
+		With("endpoint", k.Endpoint)
+}
+
+// RefuseTokens is an error for an endpoint in token mode, whose keys open nothing.
+func (k Keys) RefuseTokens() error {
+	if k.Mode != ModeToken {
+		return nil
+	}
+	id := resourcename.Last(k.Endpoint)
+	return apierr.New(apierr.FailedPrecondition, "ENDPOINT_IN_TOKEN_MODE",
+		"endpoint %s uses tokens and its keys open nothing: get a token with: fairlead endpoint get-token -n %s, "+
+			"or change its authentication mode to keys", id, id).With("endpoint", k.Endpoint)
 }
 
 // Digests gives the digests of the valid keys.

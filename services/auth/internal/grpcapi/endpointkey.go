@@ -12,6 +12,7 @@ import (
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	"github.com/fairlead/fairlead/services/auth/internal/endpointkey"
 	"github.com/fairlead/fairlead/services/auth/internal/fact"
+	"github.com/fairlead/fairlead/services/auth/internal/rolebinding"
 	"github.com/fairlead/fairlead/services/auth/internal/sealing"
 	"github.com/fairlead/fairlead/services/auth/internal/state"
 )
@@ -22,22 +23,26 @@ const maxEndpointID = 32
 // EndpointKeyServer serves EndpointKeyService.
 type EndpointKeyServer struct {
 	authv1.UnsafeEndpointKeyServiceServer
-	keys   *state.Collection[endpointkey.Keys]
-	sealer *sealing.Sealer
-	now    func() time.Time
+	keys     *state.Collection[endpointkey.Keys]
+	bindings *state.Collection[rolebinding.Binding]
+	sealer   *sealing.Sealer
+	now      func() time.Time
 }
 
 var _ authv1.EndpointKeyServiceServer = (*EndpointKeyServer)(nil)
 
 // NewEndpointKeyServer makes the server.
-func NewEndpointKeyServer(k *state.Collection[endpointkey.Keys], s *sealing.Sealer, now func() time.Time) *EndpointKeyServer {
-	return &EndpointKeyServer{keys: k, sealer: s, now: now}
+func NewEndpointKeyServer(k *state.Collection[endpointkey.Keys], b *state.Collection[rolebinding.Binding], s *sealing.Sealer, now func() time.Time) *EndpointKeyServer {
+	return &EndpointKeyServer{keys: k, bindings: b, sealer: s, now: now}
 }
 
 // ListEndpointKeys gives both keys in clear.
 func (s *EndpointKeyServer) ListEndpointKeys(ctx context.Context, req *authv1.ListEndpointKeysRequest) (*authv1.EndpointKeys, error) {
 	k, err := s.existing(ctx, req.GetName())
 	if err != nil {
+		return nil, err
+	}
+	if err := k.Value.RefuseTokens(); err != nil {
 		return nil, err
 	}
 	return s.reveal(ctx, k.Value)
@@ -100,6 +105,9 @@ func (s *EndpointKeyServer) regenerate(ctx context.Context, endpoint string, slo
 	if err != nil {
 		return endpointkey.Keys{}, err
 	}
+	if err := current.Value.RefuseTokens(); err != nil {
+		return endpointkey.Keys{}, err
+	}
 	_, repeated, err := s.keys.Recorded(ctx, requestKey)
 	if err != nil || repeated {
 		return current.Value, err
@@ -139,13 +147,17 @@ func (s *EndpointKeyServer) EnsureEndpointKeys(ctx context.Context, req *authv1.
 	}
 	err = change(ctx, func() error {
 		current, err := s.keys.Read(ctx, req.GetName())
-		if err != nil || current.Exists() && current.Value.EndpointUID == req.GetEndpointUid() {
+		if err != nil {
 			return err
+		}
+		if current.Exists() && current.Value.EndpointUID == req.GetEndpointUid() {
+			return s.setMode(ctx, current, req.GetAuthMode())
 		}
 		next, created, err := s.newKeys(ctx, req.GetName(), req.GetEndpointUid(), primary, secondary)
 		if err != nil {
 			return err
 		}
+		next.Mode = modeOf(req.GetAuthMode())
 		facts := []fact.Fact{created}
 		if current.Exists() {
 			facts = []fact.Fact{current.Value.Delete(s.now()), created}
@@ -160,6 +172,31 @@ func (s *EndpointKeyServer) EnsureEndpointKeys(ctx context.Context, req *authv1.
 	return &authv1.EnsureEndpointKeysResponse{}, nil
 }
 
+// setMode takes over how callers of the endpoint show who they are.
+func (s *EndpointKeyServer) setMode(ctx context.Context, current state.Stored[endpointkey.Keys], mode authv1.EndpointAuthMode) error {
+	if mode == authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_UNSPECIFIED {
+		return nil
+	}
+	next, f, changed := current.Value.WithMode(modeOf(mode), s.now())
+	if !changed {
+		return nil
+	}
+	return s.keys.Commit(ctx, state.Write[endpointkey.Keys]{
+		Name: current.Value.Endpoint, Was: current, Value: &next, Facts: []fact.Fact{f}, Caller: rpc.Principal(ctx),
+	})
+}
+
+func modeOf(m authv1.EndpointAuthMode) endpointkey.Mode {
+	switch m {
+	case authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN:
+		return endpointkey.ModeToken
+	case authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_NONE:
+		return endpointkey.ModeNone
+	case authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_UNSPECIFIED, authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_KEY:
+	}
+	return endpointkey.ModeKey
+}
+
 func (s *EndpointKeyServer) newKeys(ctx context.Context, endpoint, uid string, primary, secondary endpointkey.Secret) (endpointkey.Keys, fact.Fact, error) {
 	p, err := s.sealer.Seal(ctx, place(endpoint, uid, endpointkey.Primary), primary)
 	if err != nil {
@@ -172,7 +209,8 @@ func (s *EndpointKeyServer) newKeys(ctx context.Context, endpoint, uid string, p
 	return endpointkey.New(endpoint, uid, p, q, s.now())
 }
 
-// DeleteEndpointKeys removes the keys of a deleted endpoint.
+// DeleteEndpointKeys removes the keys of a deleted endpoint, and before them the
+// roles for it: no later endpoint of the same name may inherit them.
 func (s *EndpointKeyServer) DeleteEndpointKeys(ctx context.Context, req *authv1.DeleteEndpointKeysRequest) (*authv1.DeleteEndpointKeysResponse, error) {
 	if err := checkEndpoint(req.GetName()); err != nil {
 		return nil, err
@@ -184,6 +222,10 @@ func (s *EndpointKeyServer) DeleteEndpointKeys(ctx context.Context, req *authv1.
 		}
 		if uid := req.GetEndpointUid(); uid != "" && uid != current.Value.EndpointUID {
 			return nil
+		}
+		err = removeBindings(ctx, s.bindings, s.now, func(b rolebinding.Binding) bool { return b.Scope == req.GetName() })
+		if err != nil {
+			return err
 		}
 		return s.keys.Commit(ctx, state.Write[endpointkey.Keys]{
 			Name: req.GetName(), Was: current, Facts: []fact.Fact{current.Value.Delete(s.now())}, Caller: rpc.Principal(ctx),

@@ -2,6 +2,7 @@ package grpcapi
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -24,6 +25,7 @@ import (
 type WorkspaceServer struct {
 	authv1.UnsafeWorkspaceServiceServer
 	workspaces *state.Collection[workspace.Workspace]
+	checker    *access.Checker
 	newUID     func() string
 	now        func() time.Time
 }
@@ -31,17 +33,22 @@ type WorkspaceServer struct {
 var _ authv1.WorkspaceServiceServer = (*WorkspaceServer)(nil)
 
 // NewWorkspaceServer makes the server.
-func NewWorkspaceServer(w *state.Collection[workspace.Workspace], newUID func() string, now func() time.Time) *WorkspaceServer {
-	return &WorkspaceServer{workspaces: w, newUID: newUID, now: now}
+func NewWorkspaceServer(w *state.Collection[workspace.Workspace], c *access.Checker, newUID func() string, now func() time.Time) *WorkspaceServer {
+	return &WorkspaceServer{workspaces: w, checker: c, newUID: newUID, now: now}
 }
 
-// ListWorkspaces lists workspaces by name.
-func (s *WorkspaceServer) ListWorkspaces(_ context.Context, req *authv1.ListWorkspacesRequest) (*authv1.ListWorkspacesResponse, error) {
+// ListWorkspaces lists the workspaces that the caller has a role in, by name.
+func (s *WorkspaceServer) ListWorkspaces(ctx context.Context, req *authv1.ListWorkspacesRequest) (*authv1.ListWorkspacesResponse, error) {
 	p, err := page.Parse(req.GetPageSize(), req.GetPageToken(), "workspaces")
 	if err != nil {
 		return nil, err
 	}
-	part, next := page.Cut(s.workspaces.List(), p, func(w workspace.Workspace) string { return w.ID })
+	who, err := caller(ctx, s.checker)
+	if err != nil {
+		return nil, err
+	}
+	seen := slices.DeleteFunc(s.workspaces.List(), func(w workspace.Workspace) bool { return !s.checker.Sees(who, w.ID) })
+	part, next := page.Cut(seen, p, func(w workspace.Workspace) string { return w.ID })
 	out := &authv1.ListWorkspacesResponse{NextPageToken: next}
 	for _, w := range part {
 		out.Workspaces = append(out.Workspaces, workspaceProto(w))

@@ -1,4 +1,4 @@
-// Package sealing encrypts endpoint keys for the store.
+// Package sealing encrypts endpoint keys and signing keys for the store.
 //
 // A sealed key opens only as the key of the same endpoint and slot that it was
 // sealed for, so that values swapped in the store are noticed. A Sealer is safe
@@ -99,6 +99,40 @@ func (s *Sealer) Open(ctx context.Context, at Place, key endpointkey.Key) (endpo
 		return endpointkey.Secret{}, lost
 	}
 	return secret, nil
+}
+
+// sealedData is what is encrypted of anything but an endpoint key.
+type sealedData struct {
+	Purpose string `json:"purpose"`
+	Data    []byte `json:"data"`
+}
+
+// SealFor gives data at rest; it opens for the same purpose only.
+func (s *Sealer) SealFor(ctx context.Context, purpose string, data []byte) ([]byte, error) {
+	plain, err := json.Marshal(sealedData{Purpose: purpose, Data: data})
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", purpose, err)
+	}
+	sealed, err := s.keeper.Encrypt(ctx, plain)
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", purpose, err)
+	}
+	return sealed, nil
+}
+
+// OpenFor gives what was sealed for this purpose.
+func (s *Sealer) OpenFor(ctx context.Context, purpose string, sealed []byte) ([]byte, error) {
+	lost := apierr.New(apierr.DataLoss, "SECRET_UNREADABLE",
+		"%s cannot be unsealed: the sealing key has changed or the stored value is damaged; restore the sealing key, or make new keys with: fairlead auth rotate-signing-key --withdraw", purpose)
+	plain, err := s.keeper.Decrypt(ctx, sealed)
+	if err != nil {
+		return nil, lost.Because(err)
+	}
+	var c sealedData
+	if json.Unmarshal(plain, &c) != nil || c.Purpose != purpose { // the cause could quote the secret
+		return nil, lost
+	}
+	return c.Data, nil
 }
 
 func generate() (string, error) {

@@ -1,6 +1,6 @@
 // Package state keeps the auth service's aggregates in the store: one value per
-// workspace and one per endpoint's keys, each change in one batch with the
-// facts that it makes.
+// workspace, endpoint's keys, role binding and service principal, each change in
+// one batch with the facts that it makes; and the entries of the audit log.
 //
 // Lists and lookups come from a cache that follows the store; a lookup that the
 // cache cannot answer asks the store, so that what exists is always found.
@@ -81,8 +81,13 @@ func (c *Collection[T]) Read(ctx context.Context, name string) (Stored[T], error
 }
 
 // List gives all aggregates by name.
-func (c *Collection[T]) List() []T {
-	items := c.cache.List(c.prefix)
+func (c *Collection[T]) List() []T { return c.list(c.prefix) }
+
+// Below gives the aggregates whose names begin with name and a slash, by name.
+func (c *Collection[T]) Below(name string) []T { return c.list(c.key(name)) }
+
+func (c *Collection[T]) list(prefix string) []T {
+	items := c.cache.List(prefix)
 	out := make([]T, len(items))
 	for i, it := range items {
 		out[i] = it.Value

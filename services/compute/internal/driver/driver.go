@@ -48,6 +48,8 @@ type Process struct {
 type Runner interface {
 	// Start begins to start a process; what comes of it is observed.
 	Start(l Launch)
+	// Adjust gives a running replica the settings that its workload has now.
+	Adjust(replica string, settings workload.Settings)
 	// Stop ends the process of a replica: with drain it finishes its requests
 	// first, within the spec's drain timeout, else it ends at once.
 	Stop(replica string, drain bool)
@@ -55,6 +57,9 @@ type Runner interface {
 	Forget(replica string)
 	// Processes lists the newest process of each replica.
 	Processes() []Process
+	// Sweep begins to remove what is of no use any more: logs of workloads that are
+	// gone, after a while, and files that were not used for long.
+	Sweep(keep Keep)
 	// Changes is signalled when something differs since it was last received from.
 	Changes() <-chan struct{}
 }
@@ -65,6 +70,10 @@ type LogQuery struct {
 	Replica     string // empty means all, also those that have ended
 	Tail        int    // how many of the last lines to begin with
 	Follow      bool
+	// Previous is the output of the process before the present one; it has no news.
+	Previous bool
+	// Init is only what was written before the process was ready.
+	Init bool
 }
 
 // LogLine is one line of output.
@@ -78,8 +87,15 @@ type LogLine struct {
 type Logs interface {
 	// ReadLogs gives batches of lines, oldest first.
 	ReadLogs(ctx context.Context, q LogQuery) iter.Seq2[[]LogLine, error]
-	// DropLogs removes the logs of a workload that is gone.
-	DropLogs(workloadUID string)
+	// GoneWorkload gives the uid of the last workload of this name of which there
+	// are logs; empty when there are none.
+	GoneWorkload(name string) (uid string)
+}
+
+// Keep says what a sweep leaves alone.
+type Keep struct {
+	Workloads map[string]bool // by uid
+	Files     map[string]bool // by digest
 }
 
 // Machine tells what is there.
@@ -87,6 +103,10 @@ type Machine interface {
 	Accelerators() []placement.Device
 	// Note says in one line what to know about the machine behind the nodes.
 	Note() string
+	// CheckPython says why no interpreter has what is asked; nil when one has.
+	CheckPython(ctx context.Context, ask *workload.Python) error
+	// Usage gives what each replica uses now, where that is known.
+	Usage() map[string]replica.Usage
 }
 
 // Driver is a whole driver. Run blocks until ctx ends; the other methods work

@@ -93,6 +93,7 @@ func specOf(s *computev1.WorkloadSpec) workload.Spec {
 		EntryScript: s.GetEntryScript(), Environment: s.GetEnvironmentVariables(),
 		ScoringTimeout: s.GetScoringTimeout().AsDuration(), MaxConcurrent: int(s.GetMaxConcurrentRequests()),
 		DrainTimeout: s.GetDrainTimeout().AsDuration(), Endpoint: s.GetEndpoint(), Version: s.GetVersion(),
+		Namespace: s.GetNamespace(), Python: pythonOf(s.GetPython()), CollectModelData: s.GetCollectModelData(),
 		Liveness: workload.Probe{
 			Period: p.GetPeriod().AsDuration(), InitialDelay: p.GetInitialDelay().AsDuration(), Timeout: p.GetTimeout().AsDuration(),
 			SuccessThreshold: int(p.GetSuccessThreshold()), FailureThreshold: int(p.GetFailureThreshold()),
@@ -102,6 +103,26 @@ func specOf(s *computev1.WorkloadSpec) workload.Spec {
 		spec.Models = append(spec.Models, workload.Model{Name: m.GetModel(), Version: m.GetVersion(), Files: filesOf(m.GetFiles())})
 	}
 	return spec
+}
+
+func pythonOf(p *computev1.PythonEnvironment) *workload.Python {
+	if p == nil {
+		return nil
+	}
+	return &workload.Python{
+		Environment: p.GetEnvironment(), Version: p.GetPythonVersion(), Pip: p.GetPipRequirements(), Conda: p.GetCondaPackages(),
+		CondaChannels: p.GetCondaChannels(), InterpreterPath: p.GetInterpreterPath(), UserManaged: p.GetUserManaged(), BaseImage: p.GetBaseImage(),
+	}
+}
+
+func pythonProto(p *workload.Python) *computev1.PythonEnvironment {
+	if p == nil {
+		return nil
+	}
+	return &computev1.PythonEnvironment{
+		Environment: p.Environment, PythonVersion: p.Version, PipRequirements: p.Pip, CondaPackages: p.Conda,
+		CondaChannels: p.CondaChannels, InterpreterPath: p.InterpreterPath, UserManaged: p.UserManaged, BaseImage: p.BaseImage,
+	}
 }
 
 // filesOf gives files in the order of their paths, so that equal sets are equal.
@@ -124,6 +145,7 @@ func specProto(s workload.Spec) *computev1.WorkloadSpec {
 		Source: &computev1.Bundle{Files: filesProto(s.Source)}, EntryScript: s.EntryScript, EnvironmentVariables: s.Environment,
 		ScoringTimeout: durationpb.New(s.ScoringTimeout), MaxConcurrentRequests: int32(s.MaxConcurrent),
 		DrainTimeout: durationpb.New(s.DrainTimeout), Endpoint: s.Endpoint, Version: s.Version,
+		Namespace: s.Namespace, Python: pythonProto(s.Python), CollectModelData: s.CollectModelData,
 		LivenessProbe: &computev1.Probe{
 			Period: durationpb.New(s.Liveness.Period), InitialDelay: durationpb.New(s.Liveness.InitialDelay),
 			Timeout:          durationpb.New(s.Liveness.Timeout),
@@ -173,6 +195,11 @@ func replicaProto(r replica.Replica) *computev1.Replica {
 		State:      computev1.Replica_State(computev1.Replica_State_value["STATE_"+string(r.State)]),
 		Generation: r.Generation, Restarts: int32(r.Restarts),
 		Message: r.Cause.Message, Accelerators: r.Devices, MaxConcurrentRequests: int32(r.MaxConcurrent),
+	}
+	if r.Usage != (replica.Usage{}) {
+		out.Usage = &computev1.ReplicaUsage{
+			MemoryBytes: r.Usage.MemoryBytes, MemoryPeakBytes: r.Usage.MemoryPeakBytes, CpuTime: durationpb.New(r.Usage.CPUTime),
+		}
 	}
 	if !r.StartTime.IsZero() {
 		out.StartTime = timestamppb.New(r.StartTime.Truncate(time.Microsecond))

@@ -25,8 +25,10 @@ import (
 	"github.com/fairlead/fairlead/services/compute/internal/inventory"
 	"github.com/fairlead/fairlead/services/compute/internal/nodesize"
 	"github.com/fairlead/fairlead/services/compute/internal/placement"
+	"github.com/fairlead/fairlead/services/compute/internal/replica"
 	"github.com/fairlead/fairlead/services/compute/internal/state"
 	"github.com/fairlead/fairlead/services/compute/internal/target"
+	"github.com/fairlead/fairlead/services/compute/internal/workload"
 )
 
 var (
@@ -39,6 +41,8 @@ var (
 type machine interface {
 	Accelerators() []placement.Device
 	Note() string
+	CheckPython(ctx context.Context, ask *workload.Python) error
+	Usage() map[string]replica.Usage
 }
 
 // Deps is what the servers work with.

@@ -3,6 +3,7 @@ package grpcapi
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (s *Workloads) ApplyWorkload(ctx context.Context, req *computev1.ApplyWorkl
 	if err != nil {
 		return nil, err
 	}
-	return s.proto(applied), nil
+	return s.proto(applied, nil), nil
 }
 
 func (s *Workloads) apply(ctx context.Context, v resourcename.Values, spec workload.Spec, validateOnly bool) (workload.Workload, error) {
@@ -83,7 +84,7 @@ func (s *Workloads) apply(ctx context.Context, v resourcename.Values, spec workl
 		return workload.Workload{}, err
 	}
 	if validateOnly {
-		return next, s.mustFit(on.Value, next)
+		return next, s.mustRun(ctx, on.Value, next)
 	}
 	if len(facts) == 0 {
 		return next, nil
@@ -98,16 +99,22 @@ func (s *Workloads) apply(ctx context.Context, v resourcename.Values, spec workl
 	return next, s.deps.State.Commit(ctx, now, facts, b)
 }
 
-// mustFit checks that one replica fits on an empty node.
-func (s *Workloads) mustFit(t target.Target, w workload.Workload) error {
+// mustRun checks that one replica fits on an empty node and that an interpreter
+// has what it asks.
+func (s *Workloads) mustRun(ctx context.Context, t target.Target, w workload.Workload) error {
+	var bad apierr.Violations
 	nodes := inventory.Nodes(t, s.deps.Machine.Accelerators(), nil)
-	refusal := placement.FitsEmpty(nodes, placement.Ask{Workload: w.Name(), Amount: w.Spec.Request})
-	if refusal == "" {
-		return nil
+	if refusal := placement.FitsEmpty(nodes, placement.Ask{Workload: w.Name(), Amount: w.Spec.Request}); refusal != "" {
+		bad.Add("spec.resources", "would fit on no node of %s even if all were empty: %s", t.Name(), refusal)
 	}
-	return apierr.Invalid(apierr.Violation{
-		Field: "spec.resources", Description: "would fit on no node of " + t.Name() + " even if all were empty: " + refusal,
-	})
+	err := s.deps.Machine.CheckPython(ctx, w.Spec.Python)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		bad.Add("spec.python", "%s", err.Error())
+	}
+	return bad.Err()
 }
 
 // retry does it again when someone else changed the same meanwhile.
@@ -129,7 +136,7 @@ func (s *Workloads) GetWorkload(ctx context.Context, req *computev1.GetWorkloadR
 	if err != nil {
 		return nil, err
 	}
-	return s.proto(w), nil
+	return s.proto(w, s.deps.Machine.Usage()), nil
 }
 
 func (s *Workloads) read(ctx context.Context, name string) (workload.Workload, error) {
@@ -141,11 +148,16 @@ func (s *Workloads) read(ctx context.Context, name string) (workload.Workload, e
 	return w.Value, err
 }
 
-// proto adds the replicas that can be seen.
-func (s *Workloads) proto(w workload.Workload) *computev1.Workload {
+// proto adds the replicas that can be seen, with what they use.
+func (s *Workloads) proto(w workload.Workload, usage map[string]replica.Usage) *computev1.Workload {
 	var replicas []replica.Replica
 	if e, ok := s.deps.Board.Get(w.Name()); ok && e.Workload.UID == w.UID {
-		replicas = e.Replicas
+		replicas = slices.Clone(e.Replicas)
+	}
+	for i, r := range replicas {
+		if now, ok := usage[r.ID]; ok {
+			replicas[i].Usage = now
+		}
 	}
 	return workloadProto(w, replicas)
 }
@@ -168,9 +180,10 @@ func (s *Workloads) ListWorkloads(ctx context.Context, req *computev1.ListWorklo
 		return nil, err
 	}
 	part, next := page.Cut(all, p, workload.Workload.Name)
+	usage := s.deps.Machine.Usage()
 	out := &computev1.ListWorkloadsResponse{NextPageToken: next}
 	for _, w := range part {
-		out.Workloads = append(out.Workloads, s.proto(w))
+		out.Workloads = append(out.Workloads, s.proto(w, usage))
 	}
 	return out, nil
 }
@@ -244,10 +257,21 @@ func sendChanges(w *board.Watcher, stream grpc.ServerStreamingServer[computev1.W
 	return nil
 }
 
+// uidForLogs finds a workload for its logs; those of one that is gone stay for a while.
+func (s *Workloads) uidForLogs(ctx context.Context, name string) (string, error) {
+	w, err := s.read(ctx, name)
+	if apierr.KindOf(err) == apierr.NotFound {
+		if uid := s.logs.GoneWorkload(name); uid != "" {
+			return uid, nil
+		}
+	}
+	return w.UID, err
+}
+
 // ReadWorkloadLogs streams lines of log.
 func (s *Workloads) ReadWorkloadLogs(req *computev1.ReadWorkloadLogsRequest, stream grpc.ServerStreamingServer[computev1.ReadWorkloadLogsResponse]) error {
 	ctx := stream.Context()
-	w, err := s.read(ctx, req.GetName())
+	uid, err := s.uidForLogs(ctx, req.GetName())
 	if err != nil {
 		return err
 	}
@@ -255,7 +279,9 @@ func (s *Workloads) ReadWorkloadLogs(req *computev1.ReadWorkloadLogsRequest, str
 	if tail == 0 {
 		tail = defaultTail
 	}
-	query := driver.LogQuery{WorkloadUID: w.UID, Replica: req.GetReplica(), Tail: tail, Follow: req.GetFollow()}
+	query := driver.LogQuery{
+		WorkloadUID: uid, Replica: req.GetReplica(), Tail: tail, Follow: req.GetFollow(), Previous: req.GetPrevious(), Init: req.GetInit(),
+	}
 	for lines, err := range s.logs.ReadLogs(ctx, query) {
 		if err != nil {
 			return err

@@ -125,7 +125,7 @@ func (p *planner) judgeStart() {
 			continue
 		}
 		cause := r.Cause
-		if r.StartFailures < scriptTries {
+		if r.StartFailures < scriptTries && cause.Reason != replica.CrashLoop { // which counts itself
 			cause.Message = fmt.Sprintf("given up after %d starts: %s", r.Failures, cause.Message)
 		}
 		p.out.View.Failure = &cause
@@ -291,7 +291,11 @@ func (p *planner) end(r replica.Replica, reason string) {
 	if r.State == replica.Ready {
 		verb = Drain
 	}
-	r = r.Drained(reason)
+	cause := replica.Cause{Message: reason}
+	if !p.hasNode(r.Node) {
+		cause = replica.Cause{Reason: replica.NodeGone, Message: "its node " + r.Node + " is no longer part of the compute target; " + reason}
+	}
+	r = r.Drained(cause)
 	p.set(r)
 	p.out.Actions = append(p.out.Actions, Action{Verb: verb, Replica: r})
 }

@@ -36,6 +36,7 @@ import (
 const (
 	leaseTTL   = 10 * time.Second
 	resync     = 30 * time.Second // though nothing seems to happen
+	sweepEvery = 5 * time.Minute
 	retryWrite = time.Second
 	writeLimit = 3 * time.Second
 )
@@ -44,7 +45,6 @@ const (
 type runner interface {
 	driver.Runner
 	Accelerators() []placement.Device
-	DropLogs(workloadUID string)
 	Ready() <-chan struct{}
 }
 
@@ -64,6 +64,7 @@ type Reconciler struct {
 	deps     Deps
 	replicas map[string][]replica.Replica // by the uid of their workload
 	away     bool                         // the store did not answer in this pass
+	swept    time.Time                    // when files were last swept
 
 	mu    sync.Mutex
 	guard *store.Guard // nil while the lease is not held
@@ -153,7 +154,25 @@ func (r *Reconciler) pass(ctx context.Context) (wake time.Time) {
 		wake = earlier(wake, again)
 	}
 	r.deps.Board.Show(entries)
+	if now.Sub(r.swept) >= sweepEvery {
+		r.swept = now
+		r.deps.Driver.Sweep(inUse(workloads))
+	}
 	return wake
+}
+
+// inUse gives what a sweep must leave to the workloads that there are.
+func inUse(workloads []state.Versioned[workload.Workload]) driver.Keep {
+	keep := driver.Keep{Workloads: map[string]bool{}, Files: map[string]bool{}}
+	for _, w := range workloads {
+		keep.Workloads[w.Value.UID] = true
+		for _, revision := range w.Value.Revisions() {
+			for _, digest := range revision.Spec.Digests() {
+				keep.Files[digest] = true
+			}
+		}
+	}
+	return keep
 }
 
 // absorb takes in what the driver sees, ends what no workload explains, and
@@ -218,7 +237,7 @@ func adopt(p driver.Process) replica.Replica {
 		State: replica.Starting, Restarts: p.Launch.Process, CreateTime: p.CreateTime, StartTime: p.StartTime,
 	}
 	if p.Stopping {
-		one = one.Drained("it was being ended")
+		one = one.Drained(replica.Cause{Message: "it was being ended"})
 	}
 	return one
 }
@@ -233,6 +252,7 @@ func (r *Reconciler) reconcile(ctx context.Context, w state.Versioned[workload.W
 	for _, a := range decision.Actions {
 		r.act(w.Value, a)
 	}
+	r.adjust(w.Value, decision.Replicas)
 	next, facts := workload.Observe(w.Value, decision.View, now)
 	wake = decision.Wake
 	if next.State == workload.Deleting && len(decision.Replicas) == 0 {
@@ -259,6 +279,17 @@ func (r *Reconciler) afterTransition(before, after workload.Workload, now time.T
 		return now
 	}
 	return time.Time{}
+}
+
+// adjust tells the replicas of the newest revision what of it can change while
+// they run.
+func (r *Reconciler) adjust(w workload.Workload, replicas []replica.Replica) {
+	template := w.Spec.Template()
+	for _, one := range replicas {
+		if one.Template == template && one.Live() && one.State != replica.Pending {
+			r.deps.Driver.Adjust(one.ID, w.Spec.Settings())
+		}
+	}
 }
 
 func (r *Reconciler) act(w workload.Workload, a plan.Action) {
@@ -305,7 +336,6 @@ func (r *Reconciler) remove(ctx context.Context, w state.Versioned[workload.Work
 	if err != nil {
 		return err
 	}
-	r.deps.Driver.DropLogs(w.Value.UID)
 	delete(r.replicas, w.Value.UID)
 	return nil
 }

@@ -8,6 +8,7 @@
 package replica
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/fairlead/fairlead/services/compute/internal/resource"
@@ -32,6 +33,15 @@ const (
 	longestWait = time.Minute
 	// stableAfter is how long a replica must be ready for its failures to be forgotten.
 	stableAfter = time.Minute
+)
+
+// Reasons of processes that ended by themselves, of ends that go on in a row,
+// and of replicas whose node is no more.
+const (
+	Exited    = "Exited"
+	Killed    = "Killed"
+	CrashLoop = "CrashLoop"
+	NodeGone  = "NodeGone"
 )
 
 // Cause is why a replica is as it is.
@@ -63,6 +73,14 @@ type Replica struct {
 	Failures      int  // ends in a row
 	StartFailures int  // ends in a row because the script cannot start
 	RetryAt       time.Time
+
+	Usage Usage // of its present process, not always the newest
+}
+
+// Usage is what the processes of a replica use.
+type Usage struct {
+	MemoryBytes, MemoryPeakBytes int64
+	CPUTime                      time.Duration
 }
 
 // Phase is what a driver sees of a process.
@@ -87,6 +105,7 @@ type Observation struct {
 	Cause      Cause
 	// CannotStart says that the process ended because its script cannot start.
 	CannotStart bool
+	Usage       Usage
 }
 
 // Live says whether r counts among the wanted ones.
@@ -103,7 +122,7 @@ func (r Replica) Observe(o Observation, now time.Time) Replica {
 	if r.State == BackingOff {
 		return r
 	}
-	r.Address, r.StartTime, r.ReadySince = o.Address, o.StartTime, o.ReadySince
+	r.Address, r.StartTime, r.ReadySince, r.Usage = o.Address, o.StartTime, o.ReadySince, o.Usage
 	if !o.ReadySince.IsZero() {
 		r.WasReady = true
 		r.StartFailures = 0
@@ -145,7 +164,11 @@ func (r Replica) ended(o Observation, now time.Time) Replica {
 	if !o.CannotStart {
 		r.StartFailures = 0
 	}
-	r.State, r.Address, r.ReadySince, r.Cause = BackingOff, "", time.Time{}, o.Cause
+	r.State, r.Address, r.ReadySince, r.Cause, r.Usage = BackingOff, "", time.Time{}, o.Cause, Usage{}
+	if r.Failures > 1 && (o.Cause.Reason == Exited || o.Cause.Reason == Killed) {
+		r.Cause.Reason = CrashLoop
+		r.Cause.Message += fmt.Sprintf("; that was the end %d times in a row", r.Failures)
+	}
 	r.RetryAt = now.Add(Pause(r.Failures))
 	return r
 }
@@ -160,9 +183,11 @@ func (r Replica) Started(now time.Time) Replica {
 }
 
 // Drained gives r told to end.
-func (r Replica) Drained(reason string) Replica {
-	r.State = Draining
-	r.Cause = Cause{Reason: "Draining", Message: reason}
+func (r Replica) Drained(cause Cause) Replica {
+	if cause.Reason == "" {
+		cause.Reason = "Draining"
+	}
+	r.State, r.Cause = Draining, cause
 	return r
 }
 

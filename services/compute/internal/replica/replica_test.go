@@ -58,7 +58,7 @@ func TestLife(t *testing.T) {
 	if r.Failures != 1 || !r.RetryAt.Equal(at(82)) {
 		t.Fatalf("a minute of health forgives: %+v", r)
 	}
-	r = r.Started(at(82)).Drained("scaled down").Observe(replica.Observation{Process: 3, Phase: replica.Ended}, at(83))
+	r = r.Started(at(82)).Drained(replica.Cause{Message: "scaled down"}).Observe(replica.Observation{Process: 3, Phase: replica.Ended}, at(83))
 	if r.State != replica.Gone {
 		t.Fatalf("drained: %+v", r)
 	}

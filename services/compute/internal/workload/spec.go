@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -29,6 +30,24 @@ type Spec struct {
 	DrainTimeout   time.Duration     `json:"drainTimeout"`
 	Endpoint       string            `json:"endpoint,omitempty"`
 	Version        string            `json:"version,omitempty"`
+	// Namespace is that of Kubernetes.
+	Namespace string `json:"namespace,omitempty"`
+	// Python is what the interpreter must have; nil asks nothing.
+	Python *Python `json:"python,omitempty"`
+	// CollectModelData says that the script's data collectors write.
+	CollectModelData bool `json:"collectModelData,omitempty"`
+}
+
+// Python is what a script asks of the interpreter that runs it.
+type Python struct {
+	Environment     string   `json:"environment,omitempty"` // environment:version, for messages
+	Version         string   `json:"version,omitempty"`     // or its beginning: "3.11"
+	Pip             []string `json:"pip,omitempty"`         // requirements, and options of pip
+	Conda           []string `json:"conda,omitempty"`       // conda's match specifications
+	CondaChannels   []string `json:"condaChannels,omitempty"`
+	InterpreterPath string   `json:"interpreterPath,omitempty"`
+	UserManaged     bool     `json:"userManaged,omitempty"` // packages are taken as they are
+	BaseImage       string   `json:"baseImage,omitempty"`
 }
 
 // File is a file by content.
@@ -74,16 +93,50 @@ func orElse[T time.Duration | int](value, otherwise T) T {
 	return value
 }
 
-// Template identifies what one replica runs: specs that differ in the number
-// of replicas only have the same.
+// Digests gives the contents of all files, of the source and of models.
+func (s Spec) Digests() []string {
+	var out []string
+	for _, f := range s.Source {
+		out = append(out, f.SHA256)
+	}
+	for _, m := range s.Models {
+		for _, f := range m.Files {
+			out = append(out, f.SHA256)
+		}
+	}
+	return out
+}
+
+// Settings are what of a spec can change while a replica runs.
+type Settings struct {
+	Liveness     Probe
+	DrainTimeout time.Duration
+}
+
+// Settings gives the spec's.
+func (s Spec) Settings() Settings {
+	return Settings{Liveness: s.Liveness, DrainTimeout: s.DrainTimeout}
+}
+
+// Template identifies what one replica runs. Specs have the same that differ in
+// the number of replicas and in their Settings only. Nor does the scoring timeout
+// count: routers keep it.
 func (s Spec) Template() string {
-	s.Replicas = 0
+	s.Replicas, s.ScoringTimeout, s.DrainTimeout, s.Liveness = 0, 0, 0, Probe{}
 	data, err := json.Marshal(s)
 	if err != nil { // no field of Spec can fail to marshal
 		return ""
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:12])
+}
+
+// same says whether two specs mean the same: as they are stored, an empty list
+// is none.
+func (s Spec) same(other Spec) bool {
+	a, err := json.Marshal(s)
+	b, otherErr := json.Marshal(other)
+	return err == nil && otherErr == nil && bytes.Equal(a, b)
 }
 
 var (

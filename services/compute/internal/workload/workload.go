@@ -119,7 +119,7 @@ func Apply(w Workload, spec Spec, now time.Time) (Workload, []fact.Fact, error) 
 			"workload %s is being deleted: wait until it is gone", w.Name())
 	}
 	before, after := w.Spec.Template(), spec.Template()
-	if before == after && w.Spec.Replicas == spec.Replicas {
+	if w.Spec.same(spec) {
 		return w, nil, nil
 	}
 	if before != after {

@@ -26,8 +26,9 @@ type AuthMode string
 
 // The authentication modes. The zero value is no mode; it reads as AuthKey on input.
 const (
-	AuthKey  AuthMode = "KEY"
-	AuthNone AuthMode = "NONE"
+	AuthKey   AuthMode = "KEY"
+	AuthNone  AuthMode = "NONE"
+	AuthToken AuthMode = "TOKEN"
 )
 
 // Role is the part of a version in a comparison.
@@ -62,6 +63,8 @@ type Endpoint struct {
 	Properties    map[string]string `json:"properties,omitempty"`
 	ComputeTarget string            `json:"computeTarget"` // resource name
 	Auth          AuthMode          `json:"auth"`
+	// Telemetry says whether a record of each request is kept.
+	Telemetry bool `json:"telemetry,omitempty"`
 
 	Versions       []Version `json:"versions"` // by ID
 	DefaultVersion string    `json:"defaultVersion"`
@@ -106,11 +109,15 @@ type Version struct {
 	Percentile  int               `json:"percentile"` // hundredths of a percent
 	// Revision grows with every change of Spec.
 	Revision int64 `json:"revision"`
+	// Serving is the newest revision that has become healthy; 0 when none has.
+	Serving int64 `json:"serving,omitempty"`
 	// Workload is the compute workload that serves it, by resource name.
 	Workload   string    `json:"workload"`
 	CreateTime time.Time `json:"createTime"`
 	UpdateTime time.Time `json:"updateTime"`
 	Status     Status    `json:"status"`
+	// Scaling is set once the autoscaler has decided something.
+	Scaling *Scaling `json:"scaling,omitempty"`
 	// Pending is the operation that waits for Revision; nil when none runs.
 	Pending *Pending `json:"pending,omitempty"`
 }
@@ -130,6 +137,8 @@ type Status struct {
 	// AppliedGeneration of its workload; 0 when it has none.
 	AppliedRevision   int64 `json:"appliedRevision,omitempty"`
 	AppliedGeneration int64 `json:"appliedGeneration,omitempty"`
+	// AppliedReplicas is how many it was told to have.
+	AppliedReplicas int `json:"appliedReplicas,omitempty"`
 }
 
 // Pending is an operation that has not ended.
@@ -162,6 +171,11 @@ type Change struct {
 	Ended []Ended
 	// Steps are for the log of the operation that asked for the change.
 	Steps []string
+	// Revisions are new; Marks say what has become of earlier ones.
+	Revisions []Revision
+	Marks     []Mark
+	// Forgotten are the uids of versions whose revisions go.
+	Forgotten []string
 }
 
 // Ended is an operation that has ended; Err is nil when it succeeded.
@@ -224,6 +238,24 @@ func (e Endpoint) Share(id string) int {
 	return 0
 }
 
+// Running gives the operation that changes the endpoint now; "" when none does.
+func (e Endpoint) Running() string {
+	if e.Deletion != nil {
+		return e.Deletion.Operation
+	}
+	for _, v := range e.Versions {
+		if v.Pending != nil {
+			return v.Pending.Operation
+		}
+	}
+	for _, r := range e.Retired {
+		if r.Operation != "" {
+			return r.Operation
+		}
+	}
+	return ""
+}
+
 // Runs tells whether an operation on the endpoint has not ended.
 func (e Endpoint) Runs(operation string) bool {
 	if e.Deletion != nil && e.Deletion.Operation == operation {
@@ -267,7 +299,7 @@ func (e Endpoint) effective() []VersionPart {
 		claims[i] = traffic.Claim{
 			Version: v.ID, Percentile: v.Percentile,
 			Default: v.ID == e.DefaultVersion, Control: v.ID == e.ControlVersion,
-			StandIn: v.ID == e.StandIn, Ready: v.Status.Ready > 0 && e.Deletion == nil,
+			StandIn: v.ID == e.StandIn, Ready: v.answers() && e.Deletion == nil,
 		}
 	}
 	parts := make([]VersionPart, len(claims))
@@ -275,6 +307,13 @@ func (e Endpoint) effective() []VersionPart {
 		parts[i] = VersionPart{Version: s.Version, Share: s.Share}
 	}
 	return parts
+}
+
+// answers tells whether requests that a version is given get an answer. One that
+// has scaled to zero does: they are held until its first replica has started.
+func (v Version) answers() bool {
+	asleep := v.Spec.HoldsWhenEmpty() && v.Serving > 0 && (v.Status.State == Healthy || v.Status.State == Transitioning)
+	return v.Status.Ready > 0 || asleep
 }
 
 // mergeProperties adds properties; those that exist keep their values.

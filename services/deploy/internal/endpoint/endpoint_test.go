@@ -174,7 +174,6 @@ func TestSuccessorOfADeletedDefault(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	one := healthy(create(t, nil).Endpoint, "aaa")
-	running := create(t, nil).Endpoint
 	full := one
 	for _, id := range []string{"bb1", "cc1", "dd1", "ee1", "ff1"} {
 		full = add(t, full, id, nil).Endpoint
@@ -207,7 +206,6 @@ func TestRefusals(t *testing.T) {
 		{"the default can't be given up", update(one, "aaa", func(in *endpoint.VersionInput) { in.Default = false }), "INVALID_ARGUMENT",
 			[]string{"version.is_default", "set is_default to true on the version"}},
 		{"an unknown version", update(one, "zz", func(*endpoint.VersionInput) {}), "VERSION_NOT_FOUND", []string{"no version zz", "it has aaa"}},
-		{"what a version runs, while its operation runs", update(running, "aaa", func(in *endpoint.VersionInput) { in.Spec.CPU = 1 }), "OPERATION_RUNNING", []string{"op-aaa"}},
 		{"the last version", second(one.DeleteVersion("aaa", "op", start)), "LAST_VERSION", []string{"delete the endpoint"}},
 		{"an endpoint that is being deleted", addTo(deleting.Endpoint, "bbb", 0), "ENDPOINT_DELETING", []string{"op-delete"}},
 		{"deleting it again", second(deleting.Endpoint.BeginDeletion("op", start)), "ENDPOINT_DELETING", []string{"op-delete"}},
@@ -252,10 +250,10 @@ func TestAllViolationsAtOnce(t *testing.T) {
 		fields = append(fields, v.Field)
 	}
 	want := []string{
-		"endpoint_id", "version_id", "version.resources.memory_gb", "version.replicas",
+		"endpoint_id", "version_id", "version.resources.memory_gb",
 		"version.request_settings.scoring_timeout", "version.request_settings.max_concurrent_requests_per_replica",
 		"version.request_settings.max_queue_wait", "version.liveness_probe.period", "version.liveness_probe.failure_threshold",
-		"version.resources.cpu_limit", "version.resources.memory_limit_gb", "version.resources.gpus", "version.models",
+		"version.resources.cpu_limit", "version.resources.memory_limit_gb", "version.resources.gpus", "version.replicas", "version.models",
 		"version.source_files", "version.source_files", "version.entry_script", "version.environment_variables", "version.traffic_percentile",
 	}
 	if diff := cmp.Diff(want, fields); diff != "" {

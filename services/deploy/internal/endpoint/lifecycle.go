@@ -21,6 +21,7 @@ type Input struct {
 	Tags        map[string]string
 	Properties  map[string]string
 	Auth        AuthMode // empty means AuthKey
+	Telemetry   bool
 }
 
 // Create makes an endpoint. Its first version is the default, whether that is
@@ -38,7 +39,7 @@ func Create(in Creation, now time.Time) (Change, error) {
 	e := Endpoint{
 		Workspace: in.Workspace, ID: in.ID, UID: in.UID,
 		Description: in.Input.Description, Tags: in.Input.Tags, Properties: in.Input.Properties,
-		ComputeTarget: in.ComputeTarget, Auth: authOr(in.Input.Auth),
+		ComputeTarget: in.ComputeTarget, Auth: authOr(in.Input.Auth), Telemetry: in.Input.Telemetry,
 		Versions: []Version{first}, DefaultVersion: first.ID,
 		Generation: 1, NextOrdinal: 1, CreateTime: now, UpdateTime: now, CreatedBy: in.Principal,
 	}
@@ -47,7 +48,7 @@ func Create(in Creation, now time.Time) (Change, error) {
 	}
 	e.State, e.Message = e.overall()
 	e.Shares = e.effective()
-	c := Change{Endpoint: e}
+	c := Change{Endpoint: e, Revisions: []Revision{revisionOf(first, now)}}
 	c.endpoint("created", "endpoint "+e.ID+" was created", map[string]any{"computeTarget": e.ComputeTarget})
 	c.version(first, "created", "version "+first.ID+" was added as the default", nil)
 	return c, nil
@@ -60,7 +61,7 @@ func (e Endpoint) Update(in Input, now time.Time) (Change, error) {
 	}
 	var v apierr.Violations
 	next := e.clone()
-	next.Description, next.Tags, next.Auth = in.Description, in.Tags, authOr(in.Auth)
+	next.Description, next.Tags, next.Auth, next.Telemetry = in.Description, in.Tags, authOr(in.Auth), in.Telemetry
 	next.Properties = mergeProperties("endpoint.properties", e.Properties, in.Properties, &v)
 	if err := v.Err(); err != nil {
 		return Change{}, err
@@ -83,7 +84,7 @@ func (e Endpoint) BeginDeletion(operation string, now time.Time) (Change, error)
 	for i, v := range next.Versions {
 		if v.Pending != nil {
 			c.Ended = append(c.Ended, Ended{Operation: v.Pending.Operation,
-				Err: apierr.New(apierr.Conflict, "ENDPOINT_DELETED", "endpoint %s was deleted before version %s was done", e.ID, v.ID)})
+				Err: apierr.New(apierr.Cancelled, "ENDPOINT_DELETED", "endpoint %s was deleted before version %s was done", e.ID, v.ID)})
 		}
 		v.Pending = nil
 		v.Status.State, v.Status.Reason, v.Status.Message, v.Status.LogLines, v.Status.Since = Deleting, "Deleting", "the endpoint is being deleted", nil, now
@@ -103,6 +104,7 @@ func (e Endpoint) FinishDeletion() Change {
 	}
 	for _, v := range e.Versions {
 		c.version(v, "deleted", "version "+v.ID+" was deleted with its endpoint", nil)
+		c.Forgotten = append(c.Forgotten, v.UID)
 	}
 	c.endpoint("deleted", "endpoint "+e.ID+" was deleted", nil)
 	if e.Deletion != nil {
@@ -118,6 +120,17 @@ func (e Endpoint) Holds(m ModelRef) (version string, ok bool) {
 			if used == m {
 				return v.ID, true
 			}
+		}
+	}
+	return "", false
+}
+
+// RunsIn tells which version, if any, runs in an environment version, given by
+// its resource name.
+func (e Endpoint) RunsIn(environment string) (version string, ok bool) {
+	for _, v := range e.Versions {
+		if v.Spec.Packages == environment {
+			return v.ID, true
 		}
 	}
 	return "", false

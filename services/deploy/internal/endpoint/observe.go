@@ -65,7 +65,12 @@ func (c *Change) observeVersion(i int, next Status, now time.Time) bool {
 	if next.State != v.Status.State {
 		next.Since = now
 	}
-	if next.equal(v.Status) {
+	serves := next.State == Healthy && next.AppliedRevision == v.Revision && v.Serving != v.Revision
+	if serves {
+		v.Serving = v.Revision
+		c.Marks = append(c.Marks, Mark{VersionUID: v.UID, Number: v.Revision})
+	}
+	if next.equal(v.Status) && !serves {
 		return false
 	}
 	before := v.Status
@@ -105,6 +110,7 @@ func (c *Change) endPending(i int, limits Limits, now time.Time) bool {
 	}
 	if end.Err != nil {
 		end.Err = end.Err.With("state", string(v.Status.State)).With("version", v.ID)
+		c.Marks = append(c.Marks, Mark{VersionUID: v.UID, Number: v.Revision, Failure: v.Status.Message})
 	}
 	v.Pending = nil
 	c.Endpoint.Versions[i] = v
@@ -141,7 +147,7 @@ func (e Endpoint) actedOn() bool {
 // their facts when they differ from before.
 func (c Change) settled(before Endpoint) Change {
 	e := &c.Endpoint
-	if byDefault, ok := e.Version(e.DefaultVersion); e.StandIn == e.DefaultVersion || ok && byDefault.Status.Ready > 0 {
+	if byDefault, ok := e.Version(e.DefaultVersion); e.StandIn == e.DefaultVersion || ok && byDefault.answers() {
 		e.StandIn = ""
 	}
 	e.State, e.Message = e.overall()
@@ -179,7 +185,7 @@ func (e Endpoint) overall() (State, string) {
 
 func (s Status) equal(o Status) bool {
 	return slices.Equal(s.LogLines, o.LogLines) && s.Since.Equal(o.Since) && s.State == o.State && s.Reason == o.Reason && s.Message == o.Message &&
-		s.Ready == o.Ready && s.AppliedRevision == o.AppliedRevision && s.AppliedGeneration == o.AppliedGeneration
+		s.Ready == o.Ready && s.AppliedRevision == o.AppliedRevision && s.AppliedGeneration == o.AppliedGeneration && s.AppliedReplicas == o.AppliedReplicas
 }
 
 // Sentence tells in words how a version is doing.

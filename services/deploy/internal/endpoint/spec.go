@@ -24,12 +24,14 @@ const (
 	DefaultProbeDelay     = 310 * time.Second
 	DefaultProbeTimeout   = 2 * time.Second
 
-	maxTimeout = 300 * time.Second
+	// MaxScoringTimeout is the longest that a request may take.
+	MaxScoringTimeout = 300 * time.Second
 )
 
 var (
-	namePattern     = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
-	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	namePattern      = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
+	namespacePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	variablePattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // Spec is what a version runs, with every default filled in.
@@ -43,9 +45,17 @@ type Spec struct {
 	MemoryGB      float64           `json:"memoryGB"`
 	MemoryLimitGB float64           `json:"memoryLimitGB,omitempty"`
 	GPUs          int               `json:"gpus,omitempty"`
-	Replicas      int               `json:"replicas"`
-	Requests      Requests          `json:"requests"`
-	Liveness      Probe             `json:"liveness"`
+	// Replicas is the fixed number; 0 when Autoscale says how many.
+	Replicas  int        `json:"replicas,omitempty"`
+	Autoscale *Autoscale `json:"autoscale,omitempty"`
+	Requests  Requests   `json:"requests"`
+	Liveness  Probe      `json:"liveness"`
+	// Packages is the resource name of the environment that the script runs in;
+	// empty means what the node has.
+	Packages         string `json:"packages,omitempty"`
+	CollectModelData bool   `json:"collectModelData,omitempty"`
+	// Namespace is that of Kubernetes; empty means one per workspace.
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // ModelRef is one version of a registered model.
@@ -83,6 +93,11 @@ type SpecInput struct {
 	MemoryLimitGB float64
 	GPUs          int
 	Replicas      int
+	Autoscale     *AutoscaleInput
+
+	Packages         string
+	CollectModelData bool
+	Namespace        string
 
 	ScoringTimeout *time.Duration
 	MaxConcurrent  int
@@ -102,7 +117,8 @@ func (in SpecInput) Spec(field string, v *apierr.Violations) Spec {
 		Models: in.Models, SourceFiles: in.SourceFiles, EntryScript: in.EntryScript, Environment: in.Environment,
 		CPU:      amount(at("resources.cpu"), in.CPU, DefaultCPU, 0.001, 1000, v),
 		MemoryGB: amount(at("resources.memory_gb"), in.MemoryGB, DefaultMemoryGB, 0.01, 10_000, v),
-		GPUs:     in.GPUs, Replicas: count(at("replicas"), in.Replicas, 1, v),
+		GPUs:     in.GPUs,
+		Packages: in.Packages, CollectModelData: in.CollectModelData, Namespace: in.Namespace,
 		Requests: Requests{
 			ScoringTimeout: duration(at("request_settings.scoring_timeout"), in.ScoringTimeout, DefaultScoringTimeout, v),
 			MaxConcurrent:  count(at("request_settings.max_concurrent_requests_per_replica"), in.MaxConcurrent, 1, v),
@@ -121,8 +137,9 @@ func (in SpecInput) Spec(field string, v *apierr.Violations) Spec {
 	if in.GPUs < 0 || in.GPUs > 1000 {
 		v.Add(at("resources.gpus"), "must be 0 to 1000, not %d", in.GPUs)
 	}
-	if in.Replicas > 1000 {
-		v.Add(at("replicas"), "must not be greater than 1000")
+	s.Replicas, s.Autoscale = in.scaling(field, v)
+	if in.Namespace != "" && !namespacePattern.MatchString(in.Namespace) {
+		v.Add(at("namespace"), "must hold only lower-case letters, digits and dashes, start and end with a letter or digit, and be at most 63 characters long, not %q", in.Namespace)
 	}
 	checkModels(at("models"), in.Models, v)
 	checkSource(field, in.SourceFiles, in.EntryScript, v)
@@ -191,8 +208,8 @@ func duration(field string, given *time.Duration, byDefault time.Duration, v *ap
 	switch {
 	case *given <= 0:
 		v.Add(field, "must be greater than 0")
-	case *given < time.Millisecond || *given > maxTimeout:
-		v.Add(field, "must be %s to %s, not %s", time.Millisecond, maxTimeout, *given)
+	case *given < time.Millisecond || *given > MaxScoringTimeout:
+		v.Add(field, "must be %s to %s, not %s", time.Millisecond, MaxScoringTimeout, *given)
 	}
 	return *given
 }

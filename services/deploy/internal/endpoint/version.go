@@ -55,7 +55,7 @@ func (e Endpoint) AddVersion(n NewVersion, maxVersions int, now time.Time) (Chan
 	added.Workload = WorkloadName(e.ComputeTarget, e.ID, n.ID, n.UID)
 	next.put(added)
 	next.changed(now)
-	c := Change{Endpoint: next}
+	c := Change{Endpoint: next, Revisions: []Revision{revisionOf(added, now)}}
 	c.version(added, "created", "version "+n.ID+" was added", nil)
 	c.assignRoles(n.ID, n.Input.Default, n.Input.Role)
 	return c.settled(e), nil
@@ -63,7 +63,7 @@ func (e Endpoint) AddVersion(n NewVersion, maxVersions int, now time.Time) (Chan
 
 // UpdateVersion makes a version be as the input says. The operation stays
 // pending only when what the version runs changes; its traffic and role change
-// at once, also while another operation of the version runs.
+// at once. An operation that waits for what the version ran before ends.
 func (e Endpoint) UpdateVersion(id, operation string, in VersionInput, now time.Time) (Change, error) {
 	if err := e.mutable(); err != nil {
 		return Change{}, err
@@ -76,7 +76,7 @@ func (e Endpoint) UpdateVersion(id, operation string, in VersionInput, now time.
 	next, updated := e.clone(), old
 	updated.Description, updated.Tags = in.Description, in.Tags
 	updated.Properties = mergeProperties("version.properties", old.Properties, in.Properties, &v)
-	updated.Spec = in.Spec.Spec("version", &v)
+	spec := in.Spec.Spec("version", &v)
 	updated.Percentile = hundredths("version.traffic_percentile", in.Percentile, &v)
 	updated.UpdateTime = now
 	next.checkSum(id, updated.Percentile, &v)
@@ -86,18 +86,12 @@ func (e Endpoint) UpdateVersion(id, operation string, in VersionInput, now time.
 	if err := v.Err(); err != nil {
 		return Change{}, err
 	}
-	if !updated.Spec.Equal(old.Spec) {
-		if old.Pending != nil {
-			return Change{}, apierr.New(apierr.Conflict, "OPERATION_RUNNING", "what version %s runs cannot change while an operation on it runs; wait until %s is done", id, old.Pending.Operation).
-				With("operation", old.Pending.Operation)
-		}
-		updated.Revision++
-		updated.Pending = &Pending{Operation: operation, Start: now}
-		updated.Status = waitingForTarget(old.Status, now)
-	}
-	next.put(updated)
-	next.changed(now)
 	c := Change{Endpoint: next}
+	if !spec.Equal(old.Spec) {
+		c.run(&updated, spec, operation, now)
+	}
+	c.Endpoint.put(updated)
+	c.Endpoint.changed(now)
 	c.version(updated, "updated", "version "+id+" was changed", map[string]any{"revision": updated.Revision})
 	c.assignRoles(id, in.Default, in.Role)
 	return c.settled(e), nil
@@ -120,10 +114,10 @@ func (e Endpoint) DeleteVersion(id, operation string, now time.Time) (Change, er
 	next.Versions = slices.Delete(next.Versions, next.index(id), next.index(id)+1)
 	next.Retired = append(next.Retired, Retired{Version: id, Workload: gone.Workload, Operation: operation, Since: now})
 	next.changed(now)
-	c := Change{Endpoint: next}
+	c := Change{Endpoint: next, Forgotten: []string{gone.UID}}
 	if gone.Pending != nil {
 		c.Ended = append(c.Ended, Ended{Operation: gone.Pending.Operation,
-			Err: apierr.New(apierr.Conflict, "VERSION_DELETED", "version %s was deleted before it was done", id)})
+			Err: apierr.New(apierr.Cancelled, "VERSION_DELETED", "version %s was deleted before it was done", id)})
 	}
 	gone.Status = Status{State: Deleting, Since: now}
 	c.version(gone, "deleted", "version "+id+" was deleted", nil)
@@ -159,7 +153,7 @@ func (e Endpoint) successor(control string) (id, why string) {
 func (c *Change) assignRoles(id string, byDefault bool, role Role) {
 	e := &c.Endpoint
 	if former := e.DefaultVersion; byDefault && former != id {
-		if standIn, ok := e.Version(former); ok && standIn.Status.Ready > 0 {
+		if standIn, ok := e.Version(former); ok && standIn.answers() {
 			e.StandIn = former
 		}
 		e.DefaultVersion = id

@@ -14,14 +14,22 @@ import (
 )
 
 func endpointInput(e *deployv1.Endpoint) endpoint.Input {
-	in := endpoint.Input{Description: e.GetDescription(), Tags: e.GetTags(), Properties: e.GetProperties(), Auth: endpoint.AuthKey}
-	if e.GetAuthMode() == deployv1.Endpoint_AUTH_MODE_NONE {
+	in := endpoint.Input{
+		Description: e.GetDescription(), Tags: e.GetTags(), Properties: e.GetProperties(),
+		Auth: endpoint.AuthKey, Telemetry: e.GetTelemetryEnabled(),
+	}
+	switch e.GetAuthMode() {
+	case deployv1.Endpoint_AUTH_MODE_NONE:
 		in.Auth = endpoint.AuthNone
+	case deployv1.Endpoint_AUTH_MODE_TOKEN:
+		in.Auth = endpoint.AuthToken
+	case deployv1.Endpoint_AUTH_MODE_KEY, deployv1.Endpoint_AUTH_MODE_UNSPECIFIED:
 	}
 	return in
 }
 
-// versionInput gives all of a version but its models, which must be looked up.
+// versionInput gives all of a version but its models and its environment, which
+// must be looked up.
 func versionInput(v *deployv1.EndpointVersion) endpoint.VersionInput {
 	in := endpoint.VersionInput{
 		Description: v.GetDescription(), Tags: v.GetTags(), Properties: v.GetProperties(),
@@ -30,7 +38,8 @@ func versionInput(v *deployv1.EndpointVersion) endpoint.VersionInput {
 			SourceFiles: filesFrom(v.GetSourceFiles()), EntryScript: v.GetEntryScript(), Environment: v.GetEnvironmentVariables(),
 			CPU: v.GetResources().GetCpu(), CPULimit: v.GetResources().GetCpuLimit(),
 			MemoryGB: v.GetResources().GetMemoryGb(), MemoryLimitGB: v.GetResources().GetMemoryLimitGb(),
-			GPUs: int(v.GetResources().GetGpus()), Replicas: int(v.GetReplicas()),
+			GPUs: int(v.GetResources().GetGpus()), Replicas: int(v.GetReplicas()), Autoscale: autoscaleInput(v.GetAutoscale()),
+			CollectModelData: v.GetCollectModelData(), Namespace: v.GetNamespace(),
 			ScoringTimeout:   duration(v.GetRequestSettings().GetScoringTimeout()),
 			MaxConcurrent:    int(v.GetRequestSettings().GetMaxConcurrentRequestsPerReplica()),
 			MaxQueueWait:     duration(v.GetRequestSettings().GetMaxQueueWait()),
@@ -43,6 +52,21 @@ func versionInput(v *deployv1.EndpointVersion) endpoint.VersionInput {
 	}
 	if v.GetType() == deployv1.EndpointVersion_TYPE_CONTROL {
 		in.Role = endpoint.Control
+	}
+	return in
+}
+
+func autoscaleInput(a *deployv1.Autoscale) *endpoint.AutoscaleInput {
+	if a == nil {
+		return nil
+	}
+	in := &endpoint.AutoscaleInput{
+		Max: int(a.GetMaxReplicas()), Target: int(a.GetTargetUtilizationPercent()),
+		RefreshPeriod: duration(a.GetRefreshPeriod()), IdleTime: duration(a.GetIdleTime()),
+	}
+	if a.MinReplicas != nil {
+		least := int(a.GetMinReplicas())
+		in.Min = &least
 	}
 	return in
 }
@@ -79,6 +103,7 @@ func (s *server) endpoint(e endpoint.Endpoint) *deployv1.Endpoint {
 		DefaultVersion: e.DefaultVersion, ControlVersion: e.ControlVersion,
 		ScoringPath: scoringPath(e), Generation: e.Generation, ObservedGeneration: e.Observed,
 		CreateTime: timestamppb.New(e.CreateTime), UpdateTime: timestamppb.New(e.UpdateTime), CreatedBy: e.CreatedBy, Etag: tag(e),
+		TelemetryEnabled: e.Telemetry, RunningOperation: e.Running(),
 	}
 	if s.cfg.ScoringBaseURL != "" {
 		out.ScoringUri = s.cfg.ScoringBaseURL + out.GetScoringPath()
@@ -98,30 +123,49 @@ func scoringPath(e endpoint.Endpoint) string {
 }
 
 func (s *server) version(e endpoint.Endpoint, v endpoint.Version) *deployv1.EndpointVersion {
-	spec := v.Spec
+	out := specMessage(e.Workspace, v.Spec)
+	out.Name, out.Uid, out.Description, out.Tags, out.Properties = e.VersionName(v.ID), v.UID, v.Description, v.Tags, v.Properties
+	out.TrafficPercentile, out.IsDefault, out.Type = percent(v.Percentile), e.DefaultVersion == v.ID, deployv1.EndpointVersion_TYPE_TREATMENT
+	if e.Role(v.ID) == endpoint.Control {
+		out.Type = deployv1.EndpointVersion_TYPE_CONTROL
+	}
+	out.State, out.StateMessage, out.Conditions = stateTo(v.Status.State), v.Status.Message, conditions(v.Status)
+	out.ReadyReplicas, out.DesiredReplicas, out.ReplicaStatuses = int32(v.Status.Ready), int32(endpoint.DesiredReplicas(v)), s.replicas(v)
+	out.TrafficShare, out.Revision, out.ServingRevision = percent(e.Share(v.ID)), v.Revision, v.Serving
+	out.Notices, out.ScalingStatus = e.Notices(v, ""), s.scalingStatus(e, v)
+	out.CreateTime, out.UpdateTime, out.Etag = timestamppb.New(v.CreateTime), timestamppb.New(v.UpdateTime), tag(e)
+	return out
+}
+
+// specMessage gives a version with what it runs and nothing else.
+func specMessage(workspace string, spec endpoint.Spec) *deployv1.EndpointVersion {
 	out := &deployv1.EndpointVersion{
-		Name: e.VersionName(v.ID), Uid: v.UID, Description: v.Description, Tags: v.Tags, Properties: v.Properties,
 		SourceFiles: filesTo(spec.SourceFiles), EntryScript: spec.EntryScript, EnvironmentVariables: spec.Environment,
 		Resources: &deployv1.ReplicaResources{
 			Cpu: spec.CPU, CpuLimit: spec.CPULimit, MemoryGb: spec.MemoryGB, MemoryLimitGb: spec.MemoryLimitGB, Gpus: int32(spec.GPUs),
 		},
-		Replicas: int32(spec.Replicas), RequestSettings: requestSettings(spec.Requests),
+		Replicas: int32(spec.Replicas), Autoscale: autoscale(spec.Autoscale), RequestSettings: requestSettings(spec.Requests),
 		LivenessProbe: &deployv1.Probe{
 			Period: durationpb.New(spec.Liveness.Period), InitialDelay: durationpb.New(spec.Liveness.InitialDelay), Timeout: durationpb.New(spec.Liveness.Timeout),
 			SuccessThreshold: int32(spec.Liveness.SuccessThreshold), FailureThreshold: int32(spec.Liveness.FailureThreshold),
 		},
-		TrafficPercentile: percent(v.Percentile), IsDefault: e.DefaultVersion == v.ID, Type: deployv1.EndpointVersion_TYPE_TREATMENT,
-		State: stateTo(v.Status.State), StateMessage: v.Status.Message, Conditions: conditions(v.Status),
-		ReadyReplicas: int32(v.Status.Ready), TrafficShare: percent(e.Share(v.ID)), Revision: v.Revision,
-		CreateTime: timestamppb.New(v.CreateTime), UpdateTime: timestamppb.New(v.UpdateTime), Etag: tag(e),
-	}
-	if e.Role(v.ID) == endpoint.Control {
-		out.Type = deployv1.EndpointVersion_TYPE_CONTROL
+		Environment: spec.Packages, CollectModelData: spec.CollectModelData, Namespace: spec.Namespace,
 	}
 	for _, m := range spec.Models {
-		out.Models = append(out.Models, model.VersionName(e.Workspace, m.Model, m.Version))
+		out.Models = append(out.Models, model.VersionName(workspace, m.Model, m.Version))
 	}
 	return out
+}
+
+func autoscale(a *endpoint.Autoscale) *deployv1.Autoscale {
+	if a == nil {
+		return nil
+	}
+	least := int32(a.Min)
+	return &deployv1.Autoscale{
+		MinReplicas: &least, MaxReplicas: int32(a.Max), TargetUtilizationPercent: int32(a.Target),
+		RefreshPeriod: durationpb.New(a.RefreshPeriod), IdleTime: durationpb.New(a.IdleTime),
+	}
 }
 
 func requestSettings(r endpoint.Requests) *deployv1.RequestSettings {
@@ -154,8 +198,12 @@ func truth(holds bool) resourcev1.Condition_Status {
 }
 
 func authMode(a endpoint.AuthMode) deployv1.Endpoint_AuthMode {
-	if a == endpoint.AuthNone {
+	switch a {
+	case endpoint.AuthNone:
 		return deployv1.Endpoint_AUTH_MODE_NONE
+	case endpoint.AuthToken:
+		return deployv1.Endpoint_AUTH_MODE_TOKEN
+	case endpoint.AuthKey:
 	}
 	return deployv1.Endpoint_AUTH_MODE_KEY
 }

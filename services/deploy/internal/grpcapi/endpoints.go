@@ -97,7 +97,7 @@ func (s *Endpoints) UpdateEndpoint(ctx context.Context, req *deployv1.UpdateEndp
 		etag: req.GetEndpoint().GetEtag(), requestID: req.GetRequestId(), validateOnly: req.GetValidateOnly(),
 		change: func(_ context.Context, e endpoint.Endpoint, _ string) (endpoint.Change, []store.Op, error) {
 			wanted := s.endpoint(e)
-			if _, err := merge(wanted, req.GetEndpoint(), req.GetUpdateMask(), "description", "tags", "properties", "auth_mode"); err != nil {
+			if _, err := merge(wanted, req.GetEndpoint(), req.GetUpdateMask(), "description", "tags", "properties", "auth_mode", "telemetry_enabled"); err != nil {
 				return endpoint.Change{}, nil, err
 			}
 			c, err := e.Update(endpointInput(wanted), s.deps.Clock())
@@ -115,6 +115,7 @@ func (s *Endpoints) DeleteEndpoint(ctx context.Context, req *deployv1.DeleteEndp
 	return s.mutate(ctx, mutation{
 		method: "DeleteEndpoint", verb: "delete", workspace: values.Get("workspace"), id: values.Get("endpoint"), target: req.GetName(),
 		etag: req.GetEtag(), requestID: req.GetRequestId(), validateOnly: req.GetValidateOnly(),
+		always: true,
 		change: func(_ context.Context, e endpoint.Endpoint, operation string) (endpoint.Change, []store.Op, error) {
 			c, err := e.BeginDeletion(operation, s.deps.Clock())
 			return c, nil, err
@@ -172,24 +173,50 @@ func (s *Endpoints) updateVersion(ctx context.Context, e endpoint.Endpoint, id, 
 	wanted := s.version(e, old)
 	changed, err := merge(wanted, req.GetVersion(), req.GetUpdateMask(),
 		"description", "tags", "properties", "models", "source_files", "entry_script", "environment_variables", "resources",
-		"replicas", "request_settings", "liveness_probe", "traffic_percentile", "is_default", "type")
+		"replicas", "autoscale", "environment", "collect_model_data", "namespace",
+		"request_settings", "liveness_probe", "traffic_percentile", "is_default", "type")
 	if err != nil {
 		return endpoint.Change{}, nil, err
 	}
 	var bad apierr.Violations
+	one(wanted, changed, endpoint.DesiredReplicas(old))
 	input := versionInput(wanted)
-	input.Spec.Models = old.Spec.Models
+	input.Spec.Models, input.Spec.Packages = old.Spec.Models, old.Spec.Packages
 	var use []store.Op
-	if changed["models"] || changed["source_files"] {
-		if use, err = s.references(ctx, e.Workspace, wanted, &input, present{known: old.Spec.SourceFiles, absent: req.GetValidateOnly()}, &bad); err != nil {
+	if changed["models"] {
+		if use, err = s.models(ctx, e.Workspace, wanted.GetModels(), &input, &bad); err != nil {
 			return endpoint.Change{}, nil, err
 		}
 	}
-	if changed["models"] && len(wanted.GetModels()) == 0 {
-		input.Spec.Models = nil
+	if changed["source_files"] {
+		expect := present{known: old.Spec.SourceFiles, absent: req.GetValidateOnly()}
+		if err := s.checkContents(ctx, "version.source_files", input.Spec.SourceFiles, expect, &bad); err != nil {
+			return endpoint.Change{}, nil, err
+		}
+	}
+	if changed["environment"] {
+		environmentUse, err := s.environment(ctx, e.Workspace, wanted.GetEnvironment(), &input, &bad)
+		if err != nil {
+			return endpoint.Change{}, nil, err
+		}
+		use = append(use, environmentUse...)
 	}
 	c, err := e.UpdateVersion(id, operation, input, s.deps.Clock())
 	return c, use, together(err, bad)
+}
+
+// one lets a fixed number of replicas that is given take the place of the
+// autoscaling that a version has, and the other way round. now is how many
+// replicas there are: they stay when the autoscaling ends without a number.
+func one(wanted *deployv1.EndpointVersion, changed map[string]bool, now int) {
+	switch {
+	case changed["replicas"] && !changed["autoscale"]:
+		wanted.Autoscale = nil
+	case changed["autoscale"] && !changed["replicas"] && wanted.GetAutoscale() != nil:
+		wanted.Replicas = 0
+	case changed["autoscale"] && !changed["replicas"] && wanted.GetReplicas() == 0:
+		wanted.Replicas = int32(now)
+	}
 }
 
 // DeleteEndpointVersion deletes a version.

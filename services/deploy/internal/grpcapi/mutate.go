@@ -21,6 +21,8 @@ type mutation struct {
 	etag          string
 	requestID     string
 	validateOnly  bool
+	// always lets the change happen while another one of the endpoint runs.
+	always bool
 	// change makes the change; it may be called again when others were faster.
 	change func(ctx context.Context, e endpoint.Endpoint, operation string) (endpoint.Change, []store.Op, error)
 }
@@ -39,6 +41,11 @@ func (s *server) mutate(ctx context.Context, m mutation) (*longrunningpb.Operati
 		}
 		if err := etag.Check(m.etag, tag(e)); err != nil {
 			return nil, err
+		}
+		if !m.always && !m.validateOnly {
+			if err := e.Busy(); err != nil {
+				return nil, err
+			}
 		}
 		now := s.deps.Clock()
 		o := operation.New(state.Service, m.workspace, m.verb, m.target, now)

@@ -20,22 +20,32 @@ import (
 // targetTimeout keeps a request from waiting long for a compute service that is away.
 const targetTimeout = 10 * time.Second
 
-// references fills in the models of a version and checks that they and the
-// contents of its files are there. The op makes the commit fail when a model has been deleted
-// since it was looked up.
+// references fills in the models and the environment of a version and checks
+// that they and the contents of its files are there.
 func (s *server) references(ctx context.Context, workspace string, v *deployv1.EndpointVersion, input *endpoint.VersionInput, expect present, bad *apierr.Violations) ([]store.Op, error) {
+	environmentUse, err := s.environment(ctx, workspace, v.GetEnvironment(), input, bad)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.checkContents(ctx, "version.source_files", input.Spec.SourceFiles, expect, bad); err != nil {
 		return nil, err
 	}
-	if len(v.GetModels()) == 0 {
+	modelUse, err := s.models(ctx, workspace, v.GetModels(), input, bad)
+	return append(environmentUse, modelUse...), err
+}
+
+// models fills in the models of a version. The op makes the commit fail when a
+// model has been deleted since it was looked up.
+func (s *server) models(ctx context.Context, workspace string, refs []string, input *endpoint.VersionInput, bad *apierr.Violations) ([]store.Op, error) {
+	input.Spec.Models = nil
+	if len(refs) == 0 {
 		return nil, nil
 	}
 	use, err := s.deps.State.ModelUse(ctx, workspace)
 	if err != nil {
 		return nil, err
 	}
-	input.Spec.Models = nil
-	for i, text := range v.GetModels() {
+	for i, text := range refs {
 		field := fmt.Sprintf("version.models[%d]", i)
 		ref, err := model.ParseRef(workspace, text)
 		if err != nil {
@@ -51,6 +61,29 @@ func (s *server) references(ctx context.Context, workspace string, v *deployv1.E
 		default:
 			input.Spec.Models = append(input.Spec.Models, endpoint.ModelRef{Model: m.Model, Version: m.Number})
 		}
+	}
+	return []store.Op{use.Take()}, nil
+}
+
+// environment fills in the environment of a version. The op makes the commit
+// fail when an environment has been deleted since it was looked up.
+func (s *server) environment(ctx context.Context, workspace, ref string, input *endpoint.VersionInput, bad *apierr.Violations) ([]store.Op, error) {
+	input.Spec.Packages = ""
+	if ref == "" {
+		return nil, nil
+	}
+	use, err := s.deps.State.EnvironmentUse(ctx, workspace)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.deps.State.ResolveEnvironment(ctx, workspace, ref)
+	switch kind := apierr.KindOf(err); {
+	case err == nil:
+		input.Spec.Packages = v.ResourceName()
+	case kind == apierr.NotFound || kind == apierr.InvalidArgument:
+		bad.Add("version.environment", "is not known: %s; register it first", err.Error())
+	default:
+		return nil, err
 	}
 	return []store.Op{use.Take()}, nil
 }

@@ -68,10 +68,12 @@ func send(stream grpc.ServerStreamingServer[deployv1.WatchRoutesResponse], sent 
 func routeOf(e endpoint.Endpoint) *deployv1.Route {
 	out := &deployv1.Route{
 		Endpoint: e.Name(), EndpointUid: e.UID, AuthMode: authMode(e.Auth), DefaultVersion: e.DefaultVersion, Generation: e.Generation,
+		TelemetryEnabled: e.Telemetry,
 	}
 	for _, v := range e.Versions {
 		out.Versions = append(out.Versions, &deployv1.RouteVersion{
 			Version: v.ID, Share: int32(e.Share(v.ID)), Workload: v.Workload, RequestSettings: requestSettings(v.Spec.Requests),
+			HoldWhenEmpty: v.Spec.HoldsWhenEmpty(),
 		})
 	}
 	return out

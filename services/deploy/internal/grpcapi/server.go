@@ -24,6 +24,8 @@ import (
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/loadboard"
+	"github.com/fairlead/fairlead/services/deploy/internal/scaling"
 	"github.com/fairlead/fairlead/services/deploy/internal/state"
 	"github.com/fairlead/fairlead/services/deploy/internal/upload"
 )
@@ -49,6 +51,19 @@ type logs interface {
 	ReadWorkloadLogs(ctx context.Context, in *computev1.ReadWorkloadLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[computev1.ReadWorkloadLogsResponse], error)
 }
 
+// replicas is what is seen of replicas.
+type replicas interface {
+	// Of gives the replicas of a workload, and the generation of its newest spec.
+	Of(workload string) ([]*computev1.Replica, int64)
+}
+
+// load is what routers report.
+type load interface {
+	Report(router string, reports []loadboard.Report, now time.Time)
+	Left(router string)
+	History(key loadboard.Key) scaling.History
+}
+
 // Config is what the handlers can be told.
 type Config struct {
 	// ScoringBaseURL begins scoring URIs; empty leaves them out.
@@ -67,6 +82,8 @@ type Deps struct {
 	Keys       keys
 	Targets    targets
 	Logs       logs
+	Replicas   replicas
+	Load       load
 	Clock      func() time.Time
 }
 
@@ -74,23 +91,27 @@ type Deps struct {
 const attempts = 32
 
 var (
-	workspacePattern    = resourcename.NewPattern("workspaces/{workspace}")
-	endpointPattern     = resourcename.NewPattern("workspaces/{workspace}/endpoints/{endpoint}")
-	versionPattern      = resourcename.NewPattern("workspaces/{workspace}/endpoints/{endpoint}/versions/{version}")
-	modelPattern        = resourcename.NewPattern("workspaces/{workspace}/models/{model}")
-	modelVersionPattern = resourcename.NewPattern("workspaces/{workspace}/models/{model}/versions/{version}")
-	uploadPattern       = resourcename.NewPattern("workspaces/{workspace}/uploads/{upload}")
-	targetPattern       = resourcename.NewPattern("workspaces/{workspace}/computeTargets/{compute_target}")
+	workspacePattern          = resourcename.NewPattern("workspaces/{workspace}")
+	endpointPattern           = resourcename.NewPattern("workspaces/{workspace}/endpoints/{endpoint}")
+	versionPattern            = resourcename.NewPattern("workspaces/{workspace}/endpoints/{endpoint}/versions/{version}")
+	modelPattern              = resourcename.NewPattern("workspaces/{workspace}/models/{model}")
+	modelVersionPattern       = resourcename.NewPattern("workspaces/{workspace}/models/{model}/versions/{version}")
+	environmentPattern        = resourcename.NewPattern("workspaces/{workspace}/environments/{environment}")
+	uploadPattern             = resourcename.NewPattern("workspaces/{workspace}/uploads/{upload}")
+	environmentVersionPattern = resourcename.NewPattern("workspaces/{workspace}/environments/{environment}/versions/{version}")
+	targetPattern             = resourcename.NewPattern("workspaces/{workspace}/computeTargets/{compute_target}")
 )
 
 // Register registers all services.
 func Register(r grpc.ServiceRegistrar, cfg Config, deps Deps) {
 	base := &server{cfg: cfg, deps: deps}
-	base.operations = operation.NewServer(deps.Operations, base.resolve)
+	base.operations = operation.NewServer(deps.Operations, base.resolve).WithCancel(base.cancel)
 	deployv1.RegisterModelServiceServer(r, &Models{server: base})
 	deployv1.RegisterArtefactServiceServer(r, &Artefacts{server: base})
 	deployv1.RegisterEndpointServiceServer(r, &Endpoints{server: base})
 	deployv1.RegisterRouteServiceServer(r, &Routes{server: base})
+	deployv1.RegisterEnvironmentServiceServer(r, &Environments{server: base})
+	deployv1.RegisterLoadServiceServer(r, &Load{server: base})
 	longrunningpb.RegisterOperationsServer(r, base.operations)
 }
 

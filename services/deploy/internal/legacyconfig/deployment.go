@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,8 @@ const (
 	minMemoryGB   = 0.01
 	maxMemoryGB   = 10_000
 	maxDelay      = 3600
+	maxRefresh    = 3600
 	maxProbe      = 300
-	atMinimum     = "replicas are not added and removed by load yet; the version runs with minReplicas all the time"
 	noAutoScaling = "not used, since the number of replicas is fixed"
 )
 
@@ -38,7 +39,7 @@ func (r *Result) deployment(top section) {
 	r.auth(top)
 	r.resources(top)
 	r.requests(top)
-	r.replicas(top)
+	r.replicas(top, scales(top))
 	r.probe(top.section("livenessProbeRequirements"))
 	r.version(top)
 	r.telemetry(top)
@@ -49,6 +50,9 @@ func (r *Result) deployment(top section) {
 	for _, key := range []string{"sslEnabled", "sslCertificate", "sslKey"} {
 		top.ignore(key, "TLS is set where requests arrive, not for a single service")
 	}
+	top.ignore("description", "the file never had it; give it by -d")
+	top.ignore("tags", "the file never had it; give it by --tag")
+	top.ignore("properties", "the file never had it; give it by --property")
 	top.ignore("port", "all endpoints share the address of the data plane")
 	top.ignore("computeTarget", "the key is not known; did you mean computeTargetName?")
 	top.rest("the key is not known")
@@ -79,7 +83,7 @@ func (r *Result) auth(top section) {
 	case tokens && keysGiven && keys:
 		r.violate(top.name("tokenAuthEnabled"), "authEnabled and tokenAuthEnabled cannot both be true")
 	case tokens:
-		r.violate(top.name("tokenAuthEnabled"), "token authentication is not available yet; leave it out and use keys (authEnabled)")
+		r.Auth = endpoint.AuthToken
 	case keysGiven && !keys:
 		r.Auth = endpoint.AuthNone
 	case keysGiven:
@@ -166,26 +170,19 @@ func (r *Result) probe(s section) {
 	s.rest("the key is not known")
 }
 
-// replicas reads how many replicas there are. Without a fixed number the old
-// product scaled by load; here the least number runs.
-func (r *Result) replicas(top section) {
+// scales tells whether the kind of deployment has replicas that follow the load.
+func scales(top section) bool {
+	f := top.fields["computetype"]
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(f.value.text)), "aks")
+}
+
+// replicas reads how many replicas there are: a fixed number, or by load, which
+// is what a cluster does when nothing is said.
+func (r *Result) replicas(top section, byLoad bool) {
 	fixed, fixedGiven := top.integer("numReplicas", 1, maxReplicas)
 	s := top.section("autoScaler")
 	enabled, enabledGiven := s.boolean("autoscaleEnabled")
-	least, leastGiven := s.integer("minReplicas", 1, maxReplicas)
-	most, mostGiven := s.integer("maxReplicas", 1, maxReplicas)
-	s.integer("refreshPeriodInSeconds", 1, maxCount)
-	s.integer("targetUtilization", 1, maxCount)
-	if !leastGiven {
-		least = 1
-	}
-	if !mostGiven {
-		most = 10
-	}
-	if least > most && (leastGiven || mostGiven) {
-		r.violate(s.name("minReplicas"), fmt.Sprintf("must be less than or equal to maxReplicas (%d), not %d", most, least))
-		leastGiven = false
-	}
+	scaling := r.autoscaler(s)
 	switch {
 	case enabledGiven && enabled && top.has("numReplicas"):
 		r.violate(top.name("numReplicas"), "cannot be given when autoScaler.autoscaleEnabled is true")
@@ -194,14 +191,39 @@ func (r *Result) replicas(top section) {
 	case fixedGiven:
 		r.Version.Spec.Replicas = fixed
 		s.unused(noAutoScaling, "minReplicas", "maxReplicas", "refreshPeriodInSeconds", "targetUtilization")
-	default:
-		if leastGiven {
-			r.Version.Spec.Replicas = least
-		}
-		s.unused(atMinimum, "autoscaleEnabled", "maxReplicas", "refreshPeriodInSeconds", "targetUtilization")
+	case top.has("numReplicas"): // what is wrong with it is said
+	case enabled || byLoad || s.anyOf("minReplicas", "maxReplicas", "refreshPeriodInSeconds", "targetUtilization"):
+		r.Version.Spec.Autoscale = scaling
 	}
 	s.rest("the key is not known")
 }
+
+func (r *Result) autoscaler(s section) *endpoint.AutoscaleInput {
+	in := &endpoint.AutoscaleInput{}
+	least, leastGiven := s.integer("minReplicas", 0, maxReplicas)
+	most, mostGiven := s.integer("maxReplicas", 1, maxReplicas)
+	in.RefreshPeriod = seconds(s, "refreshPeriodInSeconds", maxRefresh)
+	in.Target, _ = s.integer("targetUtilization", 1, 100)
+	if !leastGiven {
+		least = endpoint.DefaultMinReplicas
+	}
+	if !mostGiven {
+		most = endpoint.DefaultMaxReplicas
+	}
+	if least > most && (leastGiven || mostGiven) {
+		r.violate(s.name("minReplicas"), fmt.Sprintf("must be less than or equal to maxReplicas (%d), not %d", most, least))
+		return nil
+	}
+	if leastGiven {
+		in.Min = &least
+	}
+	if mostGiven {
+		in.Max = most
+	}
+	return in
+}
+
+func (s section) anyOf(keys ...string) bool { return slices.ContainsFunc(keys, s.has) }
 
 // unused names keys that have been checked and have no effect.
 func (s section) unused(why string, keys ...string) {
@@ -234,20 +256,17 @@ func (r *Result) version(top section) {
 		if !namespacePattern.MatchString(ns) {
 			r.violate(top.name("namespace"), "must hold only lower-case letters, digits and dashes, begin and end with a letter or digit, and be at most 63 characters long")
 		} else {
-			r.ignore(top.name("namespace"), "replicas on this machine have no namespace")
+			r.Version.Spec.Namespace = ns
 		}
 	}
 }
 
 func (r *Result) telemetry(top section) {
-	if _, ok := top.boolean("appInsightsEnabled"); ok {
-		r.ignore(top.name("appInsightsEnabled"), "requests are not recorded yet")
+	if on, ok := top.boolean("appInsightsEnabled"); ok {
+		r.Telemetry = &on
 	}
 	s := top.section("dataCollection")
-	for _, key := range []string{"storageEnabled", "eventHubEnabled"} {
-		if _, ok := s.boolean(key); ok {
-			r.ignore(s.name(key), "model data is not collected yet")
-		}
-	}
+	r.Version.Spec.CollectModelData, _ = s.boolean("storageEnabled")
+	s.ignore("eventHubEnabled", "collected data is kept in files; there is no event hub")
 	s.rest("the key is not known")
 }

@@ -28,23 +28,40 @@ type Result struct {
 	Auth endpoint.AuthMode
 	// VersionID is empty when the file gives none.
 	VersionID string
+	// Telemetry is nil when the file does not say.
+	Telemetry *bool
 	// Version has no models and no source files: those are not in the files.
-	Version                  endpoint.VersionInput
+	Version endpoint.VersionInput
+	// Environment is what is to be registered; nil when nothing is.
+	Environment *Environment
+	// EnvironmentRef names a registered environment, name:version or name.
+	EnvironmentRef           string
 	PrimaryKey, SecondaryKey string
 	ComputeTarget            string
 	SourceDirectory          string
 	Violations               []Finding
 	Ignored                  []Finding
+	// Missing are the files that are named and whose contents were not given, by
+	// the path as it is written.
+	Missing []string
 }
 
-// Read reads both files; either may be empty.
-func Read(deployment, inference []byte) Result {
+// Input are the texts to read; each may be empty.
+type Input struct {
+	Deployment, Inference []byte
+	// Files are the contents of files that the inference configuration names, by
+	// the path as it is written there; nil for one that does not exist.
+	Files map[string][]byte
+}
+
+// Read reads the files.
+func Read(in Input) Result {
 	var r Result
-	if top, ok := r.open("deployment_config", deployment); ok {
+	if top, ok := r.open("deployment_config", in.Deployment); ok {
 		r.deployment(top)
 	}
-	if top, ok := r.open("inference_config", inference); ok {
-		r.inference(top)
+	if top, ok := r.open("inference_config", in.Inference); ok {
+		r.inference(top, in.Files)
 	}
 	return r
 }
@@ -71,25 +88,6 @@ func (r *Result) violate(field, description string) {
 
 func (r *Result) ignore(field, why string) {
 	r.Ignored = append(r.Ignored, Finding{Field: field, Description: why})
-}
-
-func (r *Result) inference(top section) {
-	r.entryScript(top)
-	if dir, ok := top.text("sourceDirectory"); ok {
-		r.SourceDirectory = dir
-	}
-	environment := top.section("environment")
-	r.variables(environment.section("environmentVariables"))
-	const noImages = "no image is built: the script runs in the Python of the compute target, with the packages that are installed there"
-	for _, key := range []string{"docker", "python", "name", "version", "inferencingStackVersion", "spark", "databricks"} {
-		environment.ignore(key, noImages)
-	}
-	environment.rest("it is not used")
-	for _, key := range []string{"runtime", "condaFile", "extraDockerfileSteps", "enableGpu", "baseImage", "baseImageRegistry", "cudaVersion"} {
-		top.ignore(key, noImages)
-	}
-	top.ignore("schemaFile", "the schema comes from the script's own declarations")
-	top.rest("the key is not known")
 }
 
 func (r *Result) entryScript(top section) {

@@ -2,10 +2,7 @@ package legacyconfig_test
 
 import (
 	"cmp"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,60 +14,15 @@ import (
 	"github.com/fairlead/fairlead/services/deploy/internal/legacyconfig"
 )
 
-// acceptance finds the folder of real files.
-func acceptance(t *testing.T) string {
-	t.Helper()
-	if dir := os.Getenv("FAIRLEAD_ACCEPTANCE"); dir != "" {
-		return dir
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if found := filepath.Join(dir, "shared", "acceptance"); exists(found) {
-			return found
-		}
-	}
-	t.Skip("the folder of real configuration files is not there; set FAIRLEAD_ACCEPTANCE")
-	return ""
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func TestRealFilesAreRead(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(acceptance(t), "configs", "*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var r legacyconfig.Result
-			if name := filepath.Base(file); strings.Contains(name, "inference") {
-				r = legacyconfig.Read(nil, text)
-			} else {
-				r = legacyconfig.Read(text, nil)
-			}
-			if len(r.Violations) > 0 {
-				t.Errorf("violations: %+v", r.Violations)
-			}
-			t.Logf("%+v", r)
-		})
-	}
+func read(deployment, inference string) legacyconfig.Result {
+	return legacyconfig.Read(legacyconfig.Input{Deployment: []byte(deployment), Inference: []byte(inference)})
 }
 
 const everything = `{
   "ComputeType": "aksEndpoint", "computeTargetName": "cluster",
   "authEnabled": "False", "gpuCores": 1, "appInsightsEnabled": true, "dataCollection": {"storageEnabled": true},
   "containerResourceRequirements": {"cpu": "0.5", "memoryInGB": 1, "cpuLimit": 2, "memoryInGBLimit": 1.5},
-  "scoringTimeoutMs": 5000, "maxConcurrentRequestsPerContainer": 4, "maxQueueWaitMs": 250, "numReplicas": 3,
+  "tokenAuthEnabled": false, "scoringTimeoutMs": 5000, "maxConcurrentRequestsPerContainer": 4, "maxQueueWaitMs": 250, "numReplicas": 3,
   "keys": {"primaryKey": "0123456789abcdef", "secondaryKey": "fedcba9876543210"},
   "livenessProbeRequirements": {"periodSeconds": 5, "initialDelaySeconds": 30, "timeoutSeconds": 3, "successThreshold": 2, "failureThreshold": 4},
   "namespace": "prod", "versionName": "versiona", "trafficPercentile": 20.5, "madeUp": 1
@@ -79,25 +31,127 @@ const everything = `{
 func TestEveryField(t *testing.T) {
 	inference := "entryScript: .\\src\\score.py\nsourceDirectory: ./code\nruntime: python\nenvironment:\n  name: e\n  environmentVariables: {A: 1, B: 'x y', C: }\n"
 	d := func(v time.Duration) *time.Duration { return &v }
+	telemetry := true
 	want := legacyconfig.Result{
-		Auth: endpoint.AuthNone, VersionID: "versiona", ComputeTarget: "cluster", SourceDirectory: "./code",
+		Auth: endpoint.AuthNone, Telemetry: &telemetry, VersionID: "versiona", ComputeTarget: "cluster", SourceDirectory: "./code",
 		PrimaryKey: "0123456789abcdef", SecondaryKey: "fedcba9876543210",
 		Version: endpoint.VersionInput{Percentile: 20.5, Spec: endpoint.SpecInput{
 			EntryScript: "src/score.py", Environment: map[string]string{"A": "1", "B": "x y"},
-			CPU: 0.5, CPULimit: 2, MemoryGB: 1, MemoryLimitGB: 1.5, GPUs: 1, Replicas: 3,
+			CPU: 0.5, CPULimit: 2, MemoryGB: 1, MemoryLimitGB: 1.5, GPUs: 1, Replicas: 3, CollectModelData: true, Namespace: "prod",
 			ScoringTimeout: d(5 * time.Second), MaxQueueWait: d(250 * time.Millisecond), MaxConcurrent: 4,
 			ProbePeriod: d(5 * time.Second), ProbeDelay: d(30 * time.Second), ProbeTimeout: d(3 * time.Second), SuccessThreshold: 2, FailureThreshold: 4,
 		}},
 	}
-	got := legacyconfig.Read([]byte(everything), []byte(inference))
+	got := read(everything, inference)
 	ignored := names(got.Ignored)
 	got.Ignored = nil
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("result (-want +got):\n%s", diff)
 	}
-	wantIgnored := []string{"appInsightsEnabled", "dataCollection.storageEnabled", "environment.name", "madeUp", "namespace", "runtime"}
+	wantIgnored := []string{"environment.name", "madeUp"}
 	if diff := gocmp.Diff(wantIgnored, ignored); diff != "" {
 		t.Errorf("ignored (-want +got):\n%s", diff)
+	}
+}
+
+func TestReplicas(t *testing.T) {
+	n := func(v int) *int { return &v }
+	second := 2 * time.Second
+	tests := []struct {
+		name, config string
+		replicas     int
+		scaling      *endpoint.AutoscaleInput
+		ignored      []string
+	}{
+		{"a cluster scales when nothing is said", "computeType: aks", 0, &endpoint.AutoscaleInput{}, nil},
+		{"an endpoint on a cluster too", "computeType: AksEndpoint", 0, &endpoint.AutoscaleInput{}, nil},
+		{"a container instance does not", "computeType: aci", 0, nil, []string{"computeType"}},
+		{"this machine does not", "computeType: local\nport: 32267", 0, nil, []string{"computeType", "port"}},
+		{"this machine when told to", "computeType: local\nautoScaler: {autoscaleEnabled: yes}", 0, &endpoint.AutoscaleInput{}, []string{"computeType"}},
+		{"a fixed number", "computeType: aks\nnumReplicas: '2'", 2, nil, nil},
+		{"a fixed number beats what is not switched on", "computeType: aks\nnumReplicas: 2\nautoScaler: {maxReplicas: 3}", 2, nil, []string{"autoScaler.maxReplicas"}},
+		{"all of it", "computeType: aks\nautoScaler: {autoscaleEnabled: 'True', minReplicas: 0, maxReplicas: 3, refreshPeriodInSeconds: 2, targetUtilization: 50}", 0,
+			&endpoint.AutoscaleInput{Min: n(0), Max: 3, Target: 50, RefreshPeriod: &second}, nil},
+		{"without its switch", "computeType: aks\nautoScaler: {minReplicas: 2}", 0, &endpoint.AutoscaleInput{Min: n(2)}, nil},
+		{"all keys, none given", "computeType: aks\nnumReplicas:\nautoScaler: {autoscaleEnabled: , minReplicas: , maxReplicas: }", 0, &endpoint.AutoscaleInput{}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := read(tt.config, "")
+			if len(r.Violations) > 0 {
+				t.Errorf("violations: %+v", r.Violations)
+			}
+			if diff := gocmp.Diff(tt.scaling, r.Version.Spec.Autoscale); diff != "" || r.Version.Spec.Replicas != tt.replicas {
+				t.Errorf("%d replicas, scaling (-want +got):\n%s", r.Version.Spec.Replicas, diff)
+			}
+			if diff := gocmp.Diff(tt.ignored, names(r.Ignored)); diff != "" {
+				t.Errorf("ignored (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAuthentication(t *testing.T) {
+	for config, want := range map[string]endpoint.AuthMode{
+		"":                       "",
+		"authEnabled: true":      endpoint.AuthKey,
+		"authEnabled: 'FALSE'":   endpoint.AuthNone,
+		"tokenAuthEnabled: true": endpoint.AuthToken,
+		"authEnabled: false\ntokenAuthEnabled: true": endpoint.AuthToken,
+		"authEnabled: true\ntokenAuthEnabled: false": endpoint.AuthKey,
+		"tokenAuthEnabled: false":                    "",
+	} {
+		if r := read("computeType: aks\n"+config, ""); r.Auth != want || len(r.Violations) > 0 {
+			t.Errorf("%q is %q, want %q (%v)", config, r.Auth, want, r.Violations)
+		}
+	}
+}
+
+func TestEnvironments(t *testing.T) {
+	full := `{"entryScript": "score.py", "environment": {"name": "mine", "version": "3", "inferencingStackVersion": "Latest",
+		"environmentVariables": {"A": "1"}, "spark": {"packages": []}, "databricks": null,
+		"docker": {"baseImage": "img:1", "baseImageRegistry": {"address": "r.example", "username": "u", "password": "p"}, "enabled": true, "sharedVolumes": true, "shmSize": "2g", "arguments": ["--x"]},
+		"python": {"interpreterPath": "/opt/python", "userManagedDependencies": "true", "baseCondaEnvironment": "base", "condaDependenciesFile": "env.yml",
+			"condaDependencies": {"name": "project", "channels": ["conda-forge"], "dependencies": ["python=3.11", {"pip": ["a", "b>=1"]}]}}}}`
+	files := map[string][]byte{"env.yml": []byte("dependencies: []"), "steps": []byte("RUN x"), "absent.yml": nil}
+	tests := []struct {
+		name, config string
+		want         *legacyconfig.Environment
+		ref          string
+		ignored      []string
+		missing      []string
+	}{
+		{"everything", full, &legacyconfig.Environment{
+			Name: "mine", Channels: []string{"conda-forge"}, Conda: []string{"python=3.11"}, Pip: []string{"a", "b>=1"}, CondaFile: "dependencies: []",
+			InterpreterPath: "/opt/python", UserManaged: true, BaseImage: "img:1", RegistryAddress: "r.example", RegistryUser: "u",
+			ShmSize: "2g", Arguments: []string{"--x"}, StackVersion: "latest",
+		}, "", []string{"environment.docker.baseImageRegistry.password", "environment.docker.enabled", "environment.python.baseCondaEnvironment", "environment.spark", "environment.version"}, nil},
+		{"the older form", "entryScript: a.py\nruntime: spark-py\ncondaFile: env.yml\nbaseImage: img\nextraDockerfileSteps: steps\nenableGpu: 'True'\ncudaVersion: 10.0\nschemaFile: s.json",
+			&legacyconfig.Environment{CondaFile: "dependencies: []", BaseDockerfile: "FROM img\nRUN x"}, "", []string{"cudaVersion", "enableGpu", "runtime", "schemaFile"}, nil},
+		{"a file to send", "entryScript: a.py\ncondaFile: other.yml", nil, "", nil, []string{"other.yml"}},
+		{"a file that is not there", "entryScript: a.py\ncondaFile: absent.yml", nil, "", []string{"condaFile"}, nil},
+		{"a text for a Dockerfile", `{"entryScript": "a.py", "environment": {"docker": {"baseDockerfile": "FROM x\nRUN y"}}}`, &legacyconfig.Environment{BaseDockerfile: "FROM x\nRUN y"}, "", nil, nil},
+		{"one that is registered", "entryScript: a.py\nenvironment: {name: e, version: 2}", nil, "e:2", nil, nil},
+		{"its newest", "entryScript: a.py\nenvironment: {name: e}", nil, "e", nil, nil},
+		{"a reserved name", "entryScript: a.py\nenvironment: {name: AzureML-Minimal, python: {userManagedDependencies: yes}}", &legacyconfig.Environment{UserManaged: true}, "", []string{"environment.name"}, nil},
+		{"all keys, none given", "entryScript: a.py\nruntime: python\ncondaFile:\nextraDockerfileSteps:\nschemaFile:\nenableGpu: False\nbaseImage:\nbaseImageRegistry:", nil, "", nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := legacyconfig.Read(legacyconfig.Input{Inference: []byte(tt.config), Files: files})
+			if len(r.Violations) > 0 {
+				t.Errorf("violations: %+v", r.Violations)
+			}
+			if diff := gocmp.Diff(tt.want, r.Environment); diff != "" || r.EnvironmentRef != tt.ref {
+				t.Errorf("refers to %q, environment (-want +got):\n%s", r.EnvironmentRef, diff)
+			}
+			if diff := gocmp.Diff(tt.ignored, names(r.Ignored)); diff != "" {
+				t.Errorf("ignored (-want +got):\n%s", diff)
+			}
+			if diff := gocmp.Diff(tt.missing, r.Missing); diff != "" {
+				t.Errorf("missing (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -123,8 +177,16 @@ func TestViolations(t *testing.T) {
 			{"deployment_config", "must be an object of keys and values"}, {"inference_config", "must be an object of keys and values"}}},
 		{"both kinds of authentication", "computeType: aks\nauthEnabled: true\ntokenAuthEnabled: true", "",
 			[]legacyconfig.Finding{{"tokenAuthEnabled", "authEnabled and tokenAuthEnabled cannot both be true"}}},
-		{"tokens", "computeType: aks\ntokenAuthEnabled: true", "",
-			[]legacyconfig.Finding{{"tokenAuthEnabled", "token authentication is not available yet; leave it out and use keys (authEnabled)"}}},
+		{"an environment in both forms", "", "entryScript: a.py\ncondaFile: c.yml\nenvironment: {docker: {baseImage: a, baseDockerfile: 'FROM b'}}", []legacyconfig.Finding{
+			{"condaFile", "cannot be given together with environment, which takes its place; use one of them"},
+			{"environment.docker.baseDockerfile", "cannot be given together with baseImage; use one of them"}}},
+		{"an environment that makes no sense", "", "entryScript: a.py\nruntime: scala\ncudaVersion: 11\nenvironment: {inferencingStackVersion: 1, python: {condaDependencies: {channels: {a: b}, dependencies: x}}}", []legacyconfig.Finding{
+			{"cudaVersion", "cannot be given together with environment, which takes its place; use one of them"},
+			{"cudaVersion", "must be 9.0, 9.1 or 10.0, not 11"},
+			{"environment.inferencingStackVersion", "must be latest, or left out"},
+			{"environment.python.condaDependencies.channels", "must be a list"},
+			{"environment.python.condaDependencies.dependencies", "must be a list"},
+			{"runtime", "must be python, python-slim or spark-py, not scala"}}},
 		{"autoscale and a fixed number", "computeType: aks\nnumReplicas: 2\nautoScaler: {autoscaleEnabled: true}", "",
 			[]legacyconfig.Finding{{"numReplicas", "cannot be given when autoScaler.autoscaleEnabled is true"}}},
 		{"neither", "computeType: aks\nautoScaler: {autoscaleEnabled: false}", "",
@@ -170,8 +232,8 @@ AuthEnabled: true
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := legacyconfig.Read([]byte(tt.deployment), []byte(tt.inference)).Violations
-			slices.SortFunc(got, func(a, b legacyconfig.Finding) int { return cmp.Compare(a.Field, b.Field) })
+			got := read(tt.deployment, tt.inference).Violations
+			slices.SortStableFunc(got, func(a, b legacyconfig.Finding) int { return cmp.Compare(a.Field, b.Field) })
 			if diff := gocmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("violations (-want +got):\n%s", diff)
 			}
@@ -186,7 +248,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("computeType: aks\nnumReplicas: 2"), []byte("entryScript: a.py\nenvironment: &a {x: *a}"))
 	f.Add([]byte("\xef\xbb\xbf{}"), []byte("<<: [1]"))
 	f.Fuzz(func(t *testing.T, deployment, inference []byte) {
-		r := legacyconfig.Read(deployment, inference)
+		r := legacyconfig.Read(legacyconfig.Input{Deployment: deployment, Inference: inference})
 		spec := r.Version.Spec
 		spec.SourceFiles = []bundle.File{{Path: spec.EntryScript}}
 		var v apierr.Violations

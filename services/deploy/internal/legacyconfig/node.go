@@ -22,7 +22,7 @@ var errTooLarge = errors.New("it is nested too deeply or too large")
 type node struct {
 	text   string           // of a scalar
 	scalar bool             // also true for the empty string
-	items  int              // of a list
+	list   []node           // of a list
 	fields map[string]field // of an object, by key in lower case
 	twice  []string         // keys that the object has more than once
 }
@@ -34,7 +34,7 @@ type field struct {
 
 // empty tells whether the value counts as not given.
 func (n node) empty() bool {
-	return n.text == "" && n.items == 0 && len(n.fields) == 0
+	return n.text == "" && len(n.list) == 0 && len(n.fields) == 0
 }
 
 func parse(data []byte) (node, error) {
@@ -84,7 +84,15 @@ func fromJSON(value any, depth int, budget *int) (node, error) {
 		}
 		return n, nil
 	case []any:
-		return node{items: len(v)}, nil
+		var n node
+		for _, inner := range v {
+			child, err := fromJSON(inner, depth+1, budget)
+			if err != nil {
+				return node{}, err
+			}
+			n.list = append(n.list, child)
+		}
+		return n, nil
 	default:
 		return node{text: fmt.Sprint(v), scalar: true}, nil
 	}
@@ -98,7 +106,15 @@ func fromYAML(y *yaml.Node, depth int, budget *int) (node, error) {
 	case yaml.AliasNode:
 		return fromYAML(y.Alias, depth+1, budget)
 	case yaml.SequenceNode:
-		return node{items: len(y.Content)}, nil
+		var n node
+		for _, inner := range y.Content {
+			child, err := fromYAML(inner, depth+1, budget)
+			if err != nil {
+				return node{}, err
+			}
+			n.list = append(n.list, child)
+		}
+		return n, nil
 	case yaml.MappingNode:
 		n := node{fields: map[string]field{}}
 		for i := 0; i+1 < len(y.Content); i += 2 {

@@ -1,6 +1,7 @@
 package legacyconfig
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -69,6 +70,31 @@ func (s section) text(key string) (string, bool) {
 		return "", false
 	}
 	return n.text, true
+}
+
+// texts reads a list of single values; one value alone is a list of one.
+func (s section) texts(key string) []string {
+	n, ok := s.take(key)
+	switch {
+	case !ok:
+		return nil
+	case n.scalar:
+		return []string{n.text}
+	case n.fields != nil:
+		s.result.violate(s.name(key), "must be a list")
+		return nil
+	}
+	var all []string
+	for i, item := range n.list {
+		switch {
+		case item.empty():
+		case !item.scalar:
+			s.result.violate(fmt.Sprintf("%s[%d]", s.name(key), i), "must be a single value")
+		default:
+			all = append(all, item.text)
+		}
+	}
+	return all
 }
 
 func (s section) boolean(key string) (value, ok bool) {

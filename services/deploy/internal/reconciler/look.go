@@ -25,6 +25,9 @@ func (r *Reconciler) look(ctx context.Context, guard store.Guard, key string) (n
 	if e.Deletion != nil {
 		return r.remove(ctx, guard, item)
 	}
+	if rescaled, err := r.rescale(ctx, guard, item); rescaled || err != nil {
+		return time.Time{}, err // what was stored has the endpoint looked at again
+	}
 	observed := endpoint.Observation{Statuses: map[string]endpoint.Status{}}
 	var trouble error
 	for _, v := range e.Versions {

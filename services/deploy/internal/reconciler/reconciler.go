@@ -54,6 +54,7 @@ type Deps struct {
 	State     *state.State
 	Workloads workloads
 	Keys      keys
+	Load      load
 	Clock     func() time.Time
 }
 
@@ -94,6 +95,7 @@ func (r *Reconciler) hold(ctx context.Context, guard store.Guard) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.watch(ctx) })
 	group.Go(func() error { return r.work(ctx, guard) })
+	group.Go(func() error { return r.scale(ctx) })
 	return group.Wait()
 }
 

@@ -112,6 +112,13 @@ func (v *view) touch(owner string) {
 	}
 }
 
+// nudge has an endpoint looked at.
+func (v *view) nudge(owner string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.touch(owner)
+}
+
 // ready is signalled when take has something to give.
 func (v *view) ready() <-chan struct{} { return v.wake }
 

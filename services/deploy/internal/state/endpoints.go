@@ -69,7 +69,11 @@ func (s *State) Apply(ctx context.Context, c Commit) error {
 	if err != nil {
 		return err
 	}
-	ops = append(ops, moved...)
+	kept, err := s.revisionOps(ctx, c)
+	if err != nil {
+		return err
+	}
+	ops = append(append(ops, moved...), kept...)
 	if c.RequestKey != "" && c.Operation != nil {
 		ops = append(ops, operation.Record(c.RequestKey, c.Operation.Name()))
 	}

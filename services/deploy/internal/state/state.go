@@ -23,6 +23,7 @@ import (
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/store"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
+	"github.com/fairlead/fairlead/services/deploy/internal/environment"
 	"github.com/fairlead/fairlead/services/deploy/internal/model"
 )
 
@@ -48,6 +49,9 @@ type State struct {
 	endpoints     *store.Cache[endpoint.Endpoint]
 	models        *store.Cache[model.Model]
 	modelVersions *store.Cache[model.Version]
+
+	environments        *store.Cache[environment.Environment]
+	environmentVersions *store.Cache[environment.Version]
 }
 
 // New makes the state over a store.
@@ -57,6 +61,9 @@ func New(deps Deps) *State {
 		endpoints:     cache[endpoint.Endpoint](deps, endpointPrefix),
 		models:        cache[model.Model](deps, modelPrefix),
 		modelVersions: cache[model.Version](deps, modelVersionPrefix),
+
+		environments:        cache[environment.Environment](deps, environmentPrefix),
+		environmentVersions: cache[environment.Version](deps, environmentVersionPrefix),
 	}
 }
 
@@ -91,6 +98,8 @@ func (s *State) Run(ctx context.Context) error {
 	group.Go(func() error { return s.endpoints.Run(ctx) })
 	group.Go(func() error { return s.models.Run(ctx) })
 	group.Go(func() error { return s.modelVersions.Run(ctx) })
+	group.Go(func() error { return s.environments.Run(ctx) })
+	group.Go(func() error { return s.environmentVersions.Run(ctx) })
 	group.Go(func() error { return s.deps.Operations.Run(ctx) })
 	return group.Wait()
 }
@@ -98,7 +107,8 @@ func (s *State) Run(ctx context.Context) error {
 // WaitSynced blocks until the caches hold all there is.
 func (s *State) WaitSynced(ctx context.Context) error {
 	for _, wait := range []func(context.Context) error{
-		s.endpoints.WaitSynced, s.models.WaitSynced, s.modelVersions.WaitSynced, s.deps.Operations.WaitSynced,
+		s.endpoints.WaitSynced, s.models.WaitSynced, s.modelVersions.WaitSynced,
+		s.environments.WaitSynced, s.environmentVersions.WaitSynced, s.deps.Operations.WaitSynced,
 	} {
 		if err := wait(ctx); err != nil {
 			return err

@@ -50,7 +50,7 @@ type Seen struct {
 // NeedsApply tells whether the compute service must be given the version again:
 // it has not got this revision, or what it has is not what was given.
 func NeedsApply(v endpoint.Version, s Seen) bool {
-	if v.Status.AppliedRevision != v.Revision {
+	if v.Status.AppliedRevision != v.Revision || v.Status.AppliedReplicas != endpoint.DesiredReplicas(v) {
 		return true
 	}
 	return s.Whole && (s.Workload == nil || s.Workload.Generation != v.Status.AppliedGeneration)
@@ -60,7 +60,7 @@ func NeedsApply(v endpoint.Version, s Seen) bool {
 func Observe(v endpoint.Version, s Seen) endpoint.Status {
 	next := v.Status
 	if s.Applied > 0 {
-		next.AppliedRevision, next.AppliedGeneration = v.Revision, s.Applied
+		next.AppliedRevision, next.AppliedGeneration, next.AppliedReplicas = v.Revision, s.Applied, endpoint.DesiredReplicas(v)
 	}
 	w := s.Workload
 	if w != nil {
@@ -81,10 +81,38 @@ func Observe(v endpoint.Version, s Seen) endpoint.Status {
 		return waiting(next)
 	case w == nil:
 		return next
+	case w.ObservedGeneration < next.AppliedGeneration && enough(v, next):
+		return next
 	case w.ObservedGeneration < next.AppliedGeneration:
 		return is(next, endpoint.Transitioning, "Starting", "the compute target is starting its replicas")
 	}
-	return fromWorkload(next, w)
+	return scaled(v, fromWorkload(next, w))
+}
+
+// enough tells whether an autoscaled version serves, however many more or fewer
+// replicas the autoscaler wants it to have.
+func enough(v endpoint.Version, s endpoint.Status) bool {
+	a := v.Spec.Autoscale
+	return a != nil && v.Serving == v.Revision && s.Ready > 0 && s.Ready >= a.Min
+}
+
+// scaled gives the state of a version that follows its load: healthy while it
+// serves, also while it gets more replicas or finds no room for them, and while
+// it rests without any.
+func scaled(v endpoint.Version, s endpoint.Status) endpoint.Status {
+	wanted := endpoint.DesiredReplicas(v)
+	switch {
+	case v.Spec.Autoscale == nil || v.Serving != v.Revision:
+	case wanted == 0 && (s.State == endpoint.Transitioning || s.State == endpoint.Healthy):
+		return is(s, endpoint.Healthy, "ScaledToZero", "it has no replica while no request comes; the next ones are held while one starts")
+	case s.State == endpoint.Transitioning && s.Ready == 0:
+		s.Message = "its first replica is starting; requests are held meanwhile"
+	case enough(v, s) && s.State == endpoint.Transitioning:
+		return is(s, endpoint.Healthy, "Scaling", fmt.Sprintf("%d of %d replicas are ready", s.Ready, wanted))
+	case enough(v, s) && s.State == endpoint.Unschedulable:
+		return is(s, endpoint.Healthy, "ScalingWithoutRoom", fmt.Sprintf("%d of %d replicas are ready; there is no room for more: %s", s.Ready, wanted, s.Message))
+	}
+	return s
 }
 
 func fromWorkload(next endpoint.Status, w *Workload) endpoint.Status {

@@ -20,6 +20,7 @@ import (
 	_ "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	_ "github.com/fairlead/fairlead/proto/gen/fairlead/events/v1"
 	_ "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
+	_ "github.com/fairlead/fairlead/proto/gen/fairlead/telemetry/v1"
 )
 
 // packagePrefix begins the names of Fairlead's own packages.

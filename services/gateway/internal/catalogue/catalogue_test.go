@@ -33,9 +33,9 @@ func TestMethod(t *testing.T) {
 
 func TestServicesAreThePublicOnesOfTheOwners(t *testing.T) {
 	want := []string{
-		"fairlead.auth.v1.EndpointKeyService", "fairlead.auth.v1.WorkspaceService", "fairlead.events.v1.EventService",
+		"fairlead.compute.v1.ComputeTargetService", "fairlead.compute.v1.WorkloadService", "fairlead.events.v1.EventService",
 	}
-	if diff := cmp.Diff(want, Read().Services("auth", "events", "unknown")); diff != "" {
+	if diff := cmp.Diff(want, Read().Services("compute", "events", "unknown")); diff != "" {
 		t.Errorf("Services (-want +got):\n%s", diff)
 	}
 }

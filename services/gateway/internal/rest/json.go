@@ -75,7 +75,7 @@ func (c jsonCodec) Unmarshal(text []byte, v any) error {
 	}
 	if d := descriptorOf(v); d != nil {
 		if unknown := unknownFields(d, text, ""); len(unknown) > 0 {
-			return unknownError{place: "body", names: unknown}
+			return unknownError{names: unknown}
 		}
 	}
 	return fmt.Errorf("the body is not what is expected: %s", plain(err))
@@ -160,33 +160,24 @@ func fieldNamed(d protoreflect.MessageDescriptor, name string) protoreflect.Fiel
 	return d.Fields().ByTextName(name)
 }
 
-// unknownError says which names in a request mean nothing. The generated
-// handlers keep only an error's text; unknownIn reads the names back from it.
-type unknownError struct {
-	place string // "body" or "query"
-	names []string
-}
+// unknownError says which names in a body mean nothing. The generated handlers
+// keep only an error's text; unknownIn reads the names back from it.
+type unknownError struct{ names []string }
 
-const unknownText = "the %s has unknown fields: "
+const unknownText = "the body has unknown fields: "
 
 func (e unknownError) Error() string {
 	names, err := json.Marshal(e.names)
 	if err != nil {
 		return err.Error()
 	}
-	return fmt.Sprintf(unknownText, e.place) + string(names)
+	return unknownText + string(names)
 }
 
 // unknownIn gives the error whose text is message, if it is an unknownError's.
-func unknownIn(message string) (unknownError, bool) {
-	for _, place := range []string{"body", "query"} {
-		list, ok := strings.CutPrefix(message, fmt.Sprintf(unknownText, place))
-		e := unknownError{place: place}
-		if ok && json.Unmarshal([]byte(list), &e.names) == nil {
-			return e, true
-		}
-	}
-	return unknownError{}, false
+func unknownIn(message string) (e unknownError, ok bool) {
+	list, ok := strings.CutPrefix(message, unknownText)
+	return e, ok && json.Unmarshal([]byte(list), &e.names) == nil
 }
 
 var _ error = unknownError{}

@@ -9,12 +9,12 @@ import (
 	"context"
 	"net/http"
 	"net/textproto"
+	"strings"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/rpc"
@@ -22,6 +22,7 @@ import (
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	routerv1 "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
+	telemetryv1 "github.com/fairlead/fairlead/proto/gen/fairlead/telemetry/v1"
 	longrunninggw "github.com/fairlead/fairlead/proto/gen/google/longrunning"
 	"github.com/fairlead/fairlead/services/gateway/internal/httperr"
 )
@@ -32,14 +33,20 @@ type register func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error
 // bindings are the gRPC services of each service.
 func bindings() map[string][]register {
 	return map[string][]register{
-		"auth": {authv1.RegisterWorkspaceServiceHandler, authv1.RegisterEndpointKeyServiceHandler},
+		"auth": {
+			authv1.RegisterWorkspaceServiceHandler, authv1.RegisterEndpointKeyServiceHandler, authv1.RegisterTokenServiceHandler,
+			authv1.RegisterIdentityServiceHandler, authv1.RegisterRoleBindingServiceHandler,
+			authv1.RegisterServicePrincipalServiceHandler, authv1.RegisterAuditServiceHandler,
+		},
 		"compute": {
 			computev1.RegisterComputeTargetServiceHandler, computev1.RegisterWorkloadServiceHandler,
 		},
 		"deploy": {
 			deployv1.RegisterModelServiceHandler, deployv1.RegisterArtefactServiceHandler, deployv1.RegisterEndpointServiceHandler,
+			deployv1.RegisterEnvironmentServiceHandler,
 		},
-		"router": {routerv1.RegisterRouterServiceHandler},
+		"router":    {routerv1.RegisterRouterServiceHandler},
+		"telemetry": {telemetryv1.RegisterTelemetryServiceHandler},
 	}
 }
 
@@ -47,9 +54,18 @@ func bindings() map[string][]register {
 // the connections to the services by name; paths of a service without a
 // connection do not exist.
 func New(ctx context.Context, conns map[string]*grpc.ClientConn, operations longrunningpb.OperationsClient) (http.Handler, error) {
+	a, err := newAPI(ctx, conns, operations)
+	if err != nil {
+		return nil, err
+	}
+	return withBody(withPlainStreamErrors(a)), nil
+}
+
+func newAPI(ctx context.Context, conns map[string]*grpc.ClientConn, operations longrunningpb.OperationsClient) (*api, error) {
+	a := &api{contract: readContract()}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newJSONCodec()),
-		runtime.SetQueryParameterParser(&queryParser{}),
+		runtime.WithMiddlewares(a.checked),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -57,7 +73,7 @@ func New(ctx context.Context, conns map[string]*grpc.ClientConn, operations long
 		runtime.WithOutgoingHeaderMatcher(nothing),
 		runtime.WithOutgoingTrailerMatcher(nothing),
 		runtime.WithErrorHandler(writeError),
-		runtime.WithRoutingErrorHandler(writeRoutingError),
+		runtime.WithRoutingErrorHandler(a.writeRoutingError),
 	)
 	for service, registers := range bindings() {
 		conn := conns[service]
@@ -73,7 +89,8 @@ func New(ctx context.Context, conns map[string]*grpc.ClientConn, operations long
 	if err := longrunninggw.RegisterOperationsHandlerClient(ctx, mux, operations); err != nil {
 		return nil, err
 	}
-	return withBody(withPlainStreamErrors(mux)), nil
+	a.mux = mux
+	return a, nil
 }
 
 // incoming names the headers that services get beside Authorization. All
@@ -112,18 +129,6 @@ func fromDecoding(message string) error {
 	return bad.Err()
 }
 
-func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
-	id := r.Header.Get(rpc.RequestIDHeader)
-	switch code {
-	case http.StatusNotFound:
-		WriteNotFound(w, r)
-	case http.StatusMethodNotAllowed:
-		writeMethodNotAllowed(w, r)
-	default:
-		httperr.WriteStatus(w, status.New(codes.InvalidArgument, "the path is malformed"), code, id)
-	}
-}
-
 // WriteNotFound answers a request for a path that does not exist.
 func WriteNotFound(w http.ResponseWriter, r *http.Request) {
 	httperr.Write(w, apierr.New(apierr.NotFound, "NO_SUCH_PATH",
@@ -132,11 +137,11 @@ func WriteNotFound(w http.ResponseWriter, r *http.Request) {
 
 // WriteReadOnly answers any other method than GET and HEAD for a path that has only these.
 func WriteReadOnly(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Allow", "GET, HEAD")
-	writeMethodNotAllowed(w, r)
+	writeMethodNotAllowed(w, r, http.MethodGet, http.MethodHead)
 }
 
-func writeMethodNotAllowed(w http.ResponseWriter, r *http.Request) {
+func writeMethodNotAllowed(w http.ResponseWriter, r *http.Request, allowed ...string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	st := apierr.ToStatus(apierr.New(apierr.InvalidArgument, "METHOD_NOT_ALLOWED",
 		"%s is not a method of %s; the methods of every path are in /openapi.json", r.Method, r.URL.Path))
 	httperr.WriteStatus(w, st, http.StatusMethodNotAllowed, r.Header.Get(rpc.RequestIDHeader))

@@ -6,11 +6,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
 
+	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
@@ -66,15 +70,15 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestHasPath(t *testing.T) {
+func TestFieldPath(t *testing.T) {
 	d := (&deployv1.CreateEndpointRequest{}).ProtoReflect().Descriptor()
 	for path, want := range map[string]bool{
 		"parent": true, "endpointId": true, "endpoint_id": true, "validateOnly": true, "version.resources.cpu": true,
 		"endpoint.tags[a]": true, "endpoint.tags[a.b]": true, "endpoint.display": false, "nothing": false,
 		"": false, ".": false, "parent.x": false, "parent[x]": false, "version.": false, "endpoint.tags[": false,
 	} {
-		if got := hasPath(d, path); got != want {
-			t.Errorf("hasPath(%q) = %v, want %v", path, got, want)
+		if _, got := fieldPath(d, path); got != want {
+			t.Errorf("fieldPath(%q) = %v, want %v", path, got, want)
 		}
 	}
 }
@@ -123,5 +127,38 @@ func TestStreamErrorsLoseTheirEnvelopeOnlyAtTheStart(t *testing.T) {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Every method that a contract binds has a handler, once its service is connected.
+func TestEveryBindingIsRouted(t *testing.T) {
+	conns := map[string]*grpc.ClientConn{}
+	for service := range bindings() {
+		conn, err := grpc.NewClient("passthrough:///nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns[service] = conn
+	}
+	a, err := newAPI(t.Context(), conns, longrunningpb.NewOperationsClient(conns["deploy"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	routed := 0
+	for key, bound := range a.contract {
+		method, template, _ := strings.Cut(key, " ")
+		if !strings.HasPrefix(string(bound.input.FullName()), "fairlead.") || strings.HasPrefix(string(bound.input.FullName()), "fairlead.events.") {
+			continue // google's own paths; events are not by generated code
+		}
+		path := regexp.MustCompile(`\{[^=]*=([^}]*)\}`).ReplaceAllString(template, "$1")
+		r := httptest.NewRequest(method, strings.ReplaceAll(path, "*", "x"), nil)
+		if got, ok := a.find(r, method); !ok || got.input != bound.input {
+			t.Errorf("%s is not routed to its method: %v", key, ok)
+		}
+		routed++
+	}
+	if routed < 30 {
+		t.Errorf("only %d bindings were read", routed)
 	}
 }

@@ -7,6 +7,10 @@
 // overtaken, except by a request that had been admitted before and whose replica
 // could not be reached; a caller that leaves is out of the queue at once.
 //
+// A version that may have no replica holds requests longer: who comes while there
+// is none, or before all of those have been let through, waits as long as it may
+// be held, so that a start takes time and not answers.
+//
 // A Gate outlives route tables: Update gives it the replicas of a new table,
 // and counts of requests in flight and the queue go on. All methods may be
 // called by many goroutines.
@@ -43,6 +47,9 @@ const (
 	queuePerPlace = 10
 	// The queue holds at least so many, also while no replica is ready.
 	minQueue = 100
+	// While requests are held for a replica that starts, the queue holds so many:
+	// what comes in a start of several seconds.
+	heldQueue = 2000
 	// A replica that could not be connected to gets nothing for so long, so that
 	// a dead one, always idle, does not draw all requests.
 	suspicion = 200 * time.Millisecond
@@ -74,6 +81,7 @@ type slot struct {
 // Gate admits the requests of one version.
 type Gate struct {
 	policy balancing.Policy
+	wake   func() // may be nil
 
 	mu         sync.Mutex
 	known      map[string]*slot
@@ -82,28 +90,42 @@ type Gate struct {
 	places     int                   // of ready replicas
 	turn       int
 	queue      queue
+	holding    bool // somebody who waits is held
 	closed     bool
+	meter      meter
 }
 
-// NewGate has no replicas yet.
-func NewGate(policy balancing.Policy) *Gate {
-	return &Gate{policy: policy, known: map[string]*slot{}}
+// NewGate has no replicas yet. It calls wake, which must not block nor use the
+// gate, when the first request begins to wait for a replica that has to start;
+// wake may be nil.
+func NewGate(policy balancing.Policy, wake func()) *Gate {
+	now := time.Now()
+	return &Gate{policy: policy, wake: wake, known: map[string]*slot{}, meter: meter{since: now, last: now}}
 }
 
-// Acquire reserves a place on a replica, waiting for one until the given time
-// or the end of ctx. The reservation must be released.
-func (g *Gate) Acquire(ctx context.Context, until time.Time) (*Reservation, error) {
-	return g.acquire(ctx, until, false)
+// Patience is how long a request may wait.
+type Patience struct {
+	// Until is when it is to have a replica.
+	Until time.Time
+	// Held replaces Until while replicas are started because requests wait; zero
+	// for versions that always have one.
+	Held time.Time
+}
+
+// Acquire reserves a place on a replica, waiting for one as long as allowed or
+// until the end of ctx. The reservation must be released.
+func (g *Gate) Acquire(ctx context.Context, p Patience) (*Reservation, error) {
+	return g.acquire(ctx, p, false)
 }
 
 // Reacquire is Acquire for a request that had a place on a replica that could
 // not be reached. It keeps its rank: it waits before all others, also when the
 // queue is full.
-func (g *Gate) Reacquire(ctx context.Context, until time.Time) (*Reservation, error) {
-	return g.acquire(ctx, until, true)
+func (g *Gate) Reacquire(ctx context.Context, p Patience) (*Reservation, error) {
+	return g.acquire(ctx, p, true)
 }
 
-func (g *Gate) acquire(ctx context.Context, until time.Time, again bool) (*Reservation, error) {
+func (g *Gate) acquire(ctx context.Context, p Patience, again bool) (*Reservation, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -112,14 +134,19 @@ func (g *Gate) acquire(ctx context.Context, until time.Time, again bool) (*Reser
 		g.mu.Unlock()
 		return nil, ErrClosed
 	}
+	now := time.Now()
+	g.meter.advance(now, g.queue.len)
+	if !again {
+		g.meter.arrivals++
+	}
 	// While somebody waits no place is free, so there is nobody to overtake here.
 	if i, ok := g.policy.Pick(g.candidates, g.turn); ok {
 		r := g.reserve(i)
 		g.mu.Unlock()
 		return r, nil
 	}
-	wait := time.Until(until)
-	if wait <= 0 || !again && g.queue.len >= max(minQueue, queuePerPlace*g.places) {
+	wait, room, woken := g.patience(p, now)
+	if wait <= 0 || !again && g.queue.len >= room {
 		err := g.refusal()
 		g.mu.Unlock()
 		return nil, err
@@ -127,7 +154,21 @@ func (g *Gate) acquire(ctx context.Context, until time.Time, again bool) (*Reser
 	w := &waiter{outcome: make(chan outcome, 1)}
 	g.queue.add(w, again)
 	g.mu.Unlock()
+	if woken && g.wake != nil {
+		g.wake()
+	}
 	return g.wait(ctx, w, wait)
+}
+
+// patience tells how long a request may wait now, in how long a queue, and
+// whether it is the first one that is held.
+func (g *Gate) patience(p Patience, now time.Time) (wait time.Duration, room int, first bool) {
+	room = max(minQueue, queuePerPlace*g.places)
+	if p.Held.IsZero() || !g.holding && g.places > 0 {
+		return p.Until.Sub(now), room, false
+	}
+	first, g.holding = !g.holding, true
+	return p.Held.Sub(now), max(room, heldQueue), first
 }
 
 func (g *Gate) wait(ctx context.Context, w *waiter, wait time.Duration) (*Reservation, error) {
@@ -139,7 +180,7 @@ func (g *Gate) wait(ctx context.Context, w *waiter, wait time.Duration) (*Reserv
 	case <-timer.C:
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.queue.remove(w) {
+		if g.leave(w) {
 			return nil, g.refusal()
 		}
 		o := <-w.outcome // it was let through at the last moment
@@ -147,7 +188,7 @@ func (g *Gate) wait(ctx context.Context, w *waiter, wait time.Duration) (*Reserv
 	case <-ctx.Done():
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if !g.queue.remove(w) {
+		if !g.leave(w) {
 			if o := <-w.outcome; o.reservation != nil {
 				g.release(o.reservation)
 			}
@@ -162,6 +203,7 @@ func (g *Gate) wait(ctx context.Context, w *waiter, wait time.Duration) (*Reserv
 func (g *Gate) Update(replicas []Replica) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.meter.advance(time.Now(), g.queue.len)
 	before := make(map[string]balancing.Candidate, len(g.slots))
 	for i, s := range g.slots {
 		before[s.key] = g.candidates[i]
@@ -235,7 +277,16 @@ func (g *Gate) Load() Load {
 	return load
 }
 
+// leave takes a request out of the queue and says whether it was in it.
+func (g *Gate) leave(w *waiter) bool {
+	g.meter.advance(time.Now(), g.queue.len)
+	was := g.queue.remove(w)
+	g.holding = g.holding && g.queue.len > 0
+	return was
+}
+
 func (g *Gate) reserve(i int) *Reservation {
+	g.meter.busy++
 	s := g.slots[i]
 	s.inFlight++
 	g.candidates[i].InFlight = s.inFlight
@@ -243,6 +294,7 @@ func (g *Gate) reserve(i int) *Reservation {
 	return &Reservation{gate: g, slot: s, address: s.address}
 }
 
+// admitWaiting lets through whom there is a place for. The meter is up to date.
 func (g *Gate) admitWaiting() {
 	for g.queue.len > 0 {
 		i, ok := g.policy.Pick(g.candidates, g.turn)
@@ -251,12 +303,15 @@ func (g *Gate) admitWaiting() {
 		}
 		g.queue.pop().outcome <- outcome{reservation: g.reserve(i)}
 	}
+	g.holding = false
 }
 
 func (g *Gate) sendAway(err error) {
+	g.meter.advance(time.Now(), g.queue.len)
 	for g.queue.len > 0 {
 		g.queue.pop().outcome <- outcome{err: err}
 	}
+	g.holding = false
 }
 
 func (g *Gate) refusal() error {
@@ -273,6 +328,8 @@ func (g *Gate) release(r *Reservation) {
 		return
 	}
 	r.released = true
+	g.meter.advance(time.Now(), g.queue.len)
+	g.meter.busy--
 	s := r.slot
 	s.inFlight--
 	if s.place >= 0 {
@@ -295,6 +352,7 @@ func (g *Gate) suspect(s *slot) {
 		defer g.mu.Unlock()
 		if s.suspicions == mine && s.place >= 0 {
 			g.candidates[s.place].Suspect = false
+			g.meter.advance(time.Now(), g.queue.len)
 			g.admitWaiting()
 		}
 	})

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newGate(replicas ...Replica) *Gate {
-	g := NewGate(balancing.LeastLoaded())
+	g := NewGate(balancing.LeastLoaded(), nil)
 	g.Update(replicas)
 	return g
 }
@@ -29,12 +29,12 @@ func ready(key string, capacity int) Replica {
 	return Replica{Key: key, Address: key + ":1", State: balancing.Ready, Capacity: capacity}
 }
 
-func in(d time.Duration) time.Time { return time.Now().Add(d) }
+func in(d time.Duration) Patience { return Patience{Until: time.Now().Add(d)} }
 
 // acquired is a place that a test has to have.
 func acquired(t *testing.T, g *Gate) *Reservation {
 	t.Helper()
-	r, err := g.Acquire(t.Context(), time.Time{})
+	r, err := g.Acquire(t.Context(), Patience{})
 	if err != nil {
 		t.Fatalf("Acquire: %v", err)
 	}
@@ -119,7 +119,7 @@ func TestWaitEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newGate(test.replica...)
 				for range test.replica {
-					g.Acquire(t.Context(), time.Time{}) // takes the place if there is one
+					g.Acquire(t.Context(), Patience{}) // takes the place if there is one
 				}
 				start := time.Now()
 				if _, err := g.Acquire(t.Context(), in(500*time.Millisecond)); !errors.Is(err, test.want) {
@@ -128,7 +128,7 @@ func TestWaitEnds(t *testing.T) {
 				if waited := time.Since(start); waited != 500*time.Millisecond {
 					t.Errorf("waited %v, want 500ms", waited)
 				}
-				if _, err := g.Acquire(t.Context(), time.Now()); !errors.Is(err, test.want) {
+				if _, err := g.Acquire(t.Context(), Patience{Until: time.Now()}); !errors.Is(err, test.want) {
 					t.Errorf("Acquire without waiting: %v, want %v", err, test.want)
 				}
 				if g.Load().Queued != 0 {
@@ -246,7 +246,7 @@ func TestUnreachableReplicaIsLeftAlone(t *testing.T) {
 			}
 		}
 		g.Update([]Replica{ready("a", 4)})
-		if _, err := g.Acquire(t.Context(), time.Now()); !errors.Is(err, ErrNoReplicas) {
+		if _, err := g.Acquire(t.Context(), Patience{Until: time.Now()}); !errors.Is(err, ErrNoReplicas) {
 			t.Errorf("Acquire with only the unreachable one: %v, want ErrNoReplicas", err)
 		}
 		g.Update([]Replica{ready("a", 4), ready("b", 4)})
@@ -330,7 +330,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 	g := newGate(ready("a", 8), ready("b", 8), ready("c", 8))
 	b.ReportAllocs()
 	for b.Loop() {
-		r, _ := g.Acquire(b.Context(), time.Time{})
+		r, _ := g.Acquire(b.Context(), Patience{})
 		r.Release()
 	}
 }

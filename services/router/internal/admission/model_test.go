@@ -39,7 +39,7 @@ func TestGateIsAsTheModel(t *testing.T) {
 	synctest.Test(t, func(outer *testing.T) {
 		// Hidden in an interface, since the deadline cannot be asked for in a bubble.
 		rapid.Check(struct{ rapid.TB }{outer}, func(t *rapid.T) {
-			m := &model{t: t, gate: NewGate(balancing.LeastLoaded()), listed: map[string]Replica{}, inFlight: map[string]int{}}
+			m := &model{t: t, gate: NewGate(balancing.LeastLoaded(), nil), listed: map[string]Replica{}, inFlight: map[string]int{}}
 			t.Repeat(map[string]func(*rapid.T){
 				"arrive":  m.arrive,
 				"release": m.release,
@@ -62,7 +62,7 @@ func (m *model) arrive(t *rapid.T) {
 	m.serial++
 	c := &caller{name: fmt.Sprint(m.serial), leave: leave, outcome: make(chan outcome, 1), until: time.Now().Add(wait)}
 	go func() {
-		r, err := m.gate.Acquire(ctx, c.until)
+		r, err := m.gate.Acquire(ctx, Patience{Until: c.until})
 		c.outcome <- outcome{r, err}
 	}()
 	synctest.Wait()

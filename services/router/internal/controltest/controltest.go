@@ -27,11 +27,13 @@ type Plane struct {
 	deployv1.UnimplementedRouteServiceServer
 	computev1.UnimplementedWorkloadServiceServer
 	authv1.UnimplementedEndpointKeyServiceServer
+	authv1.UnimplementedTokenServiceServer
 
 	conn      *grpc.ClientConn
 	routes    *topic[*deployv1.WatchRoutesResponse]
 	workloads *topic[*computev1.WatchWorkloadsResponse]
 	digests   *topic[*authv1.WatchEndpointKeyDigestsResponse]
+	tokens    *topic[*authv1.WatchTokenKeysResponse]
 
 	mu       sync.Mutex
 	listener *bufconn.Listener // nil while stopped
@@ -44,6 +46,7 @@ func New(t testing.TB) *Plane {
 		routes:    newTopic[*deployv1.WatchRoutesResponse](),
 		workloads: newTopic[*computev1.WatchWorkloadsResponse](),
 		digests:   newTopic[*authv1.WatchEndpointKeyDigestsResponse](),
+		tokens:    newTopic[*authv1.WatchTokenKeysResponse](),
 	}
 	conn, err := grpc.NewClient("passthrough:///control",
 		grpc.WithContextDialer(p.dial),
@@ -74,6 +77,7 @@ func (p *Plane) Start() {
 	deployv1.RegisterRouteServiceServer(p.server, p)
 	computev1.RegisterWorkloadServiceServer(p.server, p)
 	authv1.RegisterEndpointKeyServiceServer(p.server, p)
+	authv1.RegisterTokenServiceServer(p.server, p)
 	go p.server.Serve(p.listener) // ends with Stop
 }
 
@@ -149,6 +153,26 @@ func (p *Plane) WatchWorkloads(_ *computev1.WatchWorkloadsRequest, stream grpc.S
 func (p *Plane) WatchEndpointKeyDigests(_ *authv1.WatchEndpointKeyDigestsRequest, stream grpc.ServerStreamingServer[authv1.WatchEndpointKeyDigestsResponse]) error {
 	return p.digests.serve(stream.Context(), stream.Send,
 		&authv1.WatchEndpointKeyDigestsResponse{Event: &authv1.WatchEndpointKeyDigestsResponse_Synced{Synced: true}})
+}
+
+// SetTokenKey makes the key valid for tokens.
+func (p *Plane) SetTokenKey(kid string, public []byte) {
+	p.tokens.set("key "+kid, &authv1.WatchTokenKeysResponse{Event: &authv1.WatchTokenKeysResponse_Key{
+		Key: &authv1.TokenKey{Kid: kid, PublicKey: public},
+	}})
+}
+
+// RevokeTokens makes the tokens of an endpoint below a generation invalid.
+func (p *Plane) RevokeTokens(endpoint, uid string, generation int64) {
+	p.tokens.set(endpoint, &authv1.WatchTokenKeysResponse{Event: &authv1.WatchTokenKeysResponse_Generation{
+		Generation: &authv1.TokenGeneration{Endpoint: endpoint, EndpointUid: uid, Generation: generation},
+	}})
+}
+
+// WatchTokenKeys implements TokenService.
+func (p *Plane) WatchTokenKeys(_ *authv1.WatchTokenKeysRequest, stream grpc.ServerStreamingServer[authv1.WatchTokenKeysResponse]) error {
+	return p.tokens.serve(stream.Context(), stream.Send,
+		&authv1.WatchTokenKeysResponse{Event: &authv1.WatchTokenKeysResponse_Synced{Synced: true}})
 }
 
 // topic is what one watch tells of: what there is, and all changes so far.

@@ -37,7 +37,7 @@ type Feed struct {
 	state   *State
 	changes chan func() bool
 	synced  chan struct{}
-	fresh   [3]atomic.Bool
+	fresh   [4]atomic.Bool
 }
 
 // New makes a feed that starts with the snapshot, if there is one, and installs
@@ -69,7 +69,7 @@ func (f *Feed) Fresh() bool {
 func (f *Feed) Run(ctx context.Context) error {
 	var watches sync.WaitGroup
 	defer watches.Wait()
-	for i, w := range []watch{f.watchRoutes(), f.watchWorkloads(), f.watchDigests()} {
+	for i, w := range []watch{f.watchRoutes(), f.watchWorkloads(), f.watchDigests(), f.watchTokenKeys()} {
 		watches.Go(func() { f.follow(ctx, w, &f.fresh[i]) })
 	}
 	var due <-chan time.Time

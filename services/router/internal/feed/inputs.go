@@ -23,10 +23,12 @@ const (
 // none is left out: nobody could ask for it.
 func (s *State) Inputs() routetable.Inputs {
 	in := routetable.Inputs{
-		Routes:   make([]routetable.Route, 0, len(s.routes.items)),
-		Replicas: make(map[string][]routetable.Replica, len(s.workloads.items)),
-		Digests:  make(map[routetable.ID][][]byte, len(s.digests.items)),
-		Complete: s.Complete(),
+		Routes:      make([]routetable.Route, 0, len(s.routes.items)),
+		Replicas:    make(map[string][]routetable.Replica, len(s.workloads.items)),
+		Digests:     make(map[routetable.ID][][]byte, len(s.digests.items)),
+		TokenKeys:   make(map[string][]byte, len(s.tokenKeys.items)),
+		Generations: make(map[string]int64, len(s.generations.items)),
+		Complete:    s.Complete(),
 	}
 	for name, route := range s.routes.items {
 		if id, ok := endpointID(name); ok {
@@ -40,6 +42,12 @@ func (s *State) Inputs() routetable.Inputs {
 		if id, ok := endpointID(name); ok {
 			in.Digests[id] = keys.GetSha256()
 		}
+	}
+	for id, key := range s.tokenKeys.items {
+		in.TokenKeys[id] = key.GetPublicKey()
+	}
+	for _, g := range s.generations.items {
+		in.Generations[g.GetEndpointUid()] = g.GetGeneration()
 	}
 	return in
 }
@@ -57,7 +65,8 @@ func endpointID(name string) (routetable.ID, bool) {
 func routeOf(id routetable.ID, r *deployv1.Route) routetable.Route {
 	route := routetable.Route{
 		ID: id, UID: r.GetEndpointUid(), Default: r.GetDefaultVersion(),
-		Open: r.GetAuthMode() == deployv1.Endpoint_AUTH_MODE_NONE,
+		Open: r.GetAuthMode() == deployv1.Endpoint_AUTH_MODE_NONE, Tokens: r.GetAuthMode() == deployv1.Endpoint_AUTH_MODE_TOKEN,
+		Telemetry: r.GetTelemetryEnabled(),
 	}
 	if route.UID == "" {
 		route.UID = r.GetEndpoint()
@@ -69,6 +78,7 @@ func routeOf(id routetable.ID, r *deployv1.Route) routetable.Route {
 			ScoringTimeout: orDefault(settings.GetScoringTimeout(), defaultScoringTimeout),
 			MaxQueueWait:   orDefault(settings.GetMaxQueueWait(), defaultMaxQueueWait),
 			MaxConcurrent:  int(settings.GetMaxConcurrentRequestsPerReplica()),
+			Holds:          v.GetHoldWhenEmpty(),
 		})
 	}
 	return route

@@ -23,6 +23,9 @@ type State struct {
 	routes    *collection[*deployv1.Route]
 	workloads *collection[*computev1.Workload]
 	digests   *collection[*digests]
+	// tokenKeys and generations are what tokens are verified by; one watch has both.
+	tokenKeys   *collection[*authv1.TokenKey]
+	generations *collection[*authv1.TokenGeneration]
 	// loaded is set when it began with a snapshot.
 	loaded bool
 }
@@ -32,6 +35,9 @@ func newState() *State {
 		routes:    newCollection[*deployv1.Route](),
 		workloads: newCollection[*computev1.Workload](),
 		digests:   newCollection[*digests](),
+
+		tokenKeys:   newCollection[*authv1.TokenKey](),
+		generations: newCollection[*authv1.TokenGeneration](),
 	}
 }
 
@@ -40,7 +46,7 @@ func newState() *State {
 func (s *State) Complete() bool { return s.loaded || s.synced() }
 
 func (s *State) synced() bool {
-	return s.routes.everSynced && s.workloads.everSynced && s.digests.everSynced
+	return s.routes.everSynced && s.workloads.everSynced && s.digests.everSynced && s.generations.everSynced
 }
 
 // restore begins with a snapshot.
@@ -54,6 +60,12 @@ func (s *State) restore(snapshot *routerv1.Snapshot) {
 	for _, keys := range snapshot.GetKeyDigests() {
 		s.digests.put(keys.GetEndpoint(), &digests{Endpoint: keys.GetEndpoint(), Sha256: keys.GetSha256()})
 	}
+	for _, key := range snapshot.GetTokenKeys() {
+		s.tokenKeys.put(key.GetKid(), key)
+	}
+	for _, g := range snapshot.GetTokenGenerations() {
+		s.generations.put(g.GetEndpoint(), g)
+	}
 	s.loaded = true
 }
 
@@ -63,6 +75,9 @@ func (s *State) Snapshot(now time.Time) *routerv1.Snapshot {
 		Routes:     s.routes.sorted(),
 		Workloads:  s.workloads.sorted(),
 		CreateTime: timestamppb.New(now),
+
+		TokenKeys:        s.tokenKeys.sorted(),
+		TokenGenerations: s.generations.sorted(),
 	}
 	for _, keys := range s.digests.sorted() {
 		snapshot.KeyDigests = append(snapshot.KeyDigests, &routerv1.Snapshot_KeyDigests{

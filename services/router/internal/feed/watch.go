@@ -18,7 +18,7 @@ const (
 	maxBackoff = 2 * time.Second
 )
 
-// watch is one of the three streams.
+// watch is one of the streams.
 type watch struct {
 	name string
 	// open begins the stream. next waits for the next answer.
@@ -146,6 +146,38 @@ func (f *Feed) watchDigests() watch {
 				return putting(all, event.Changed.GetEndpoint(), event.Changed), err
 			case *authv1.WatchEndpointKeyDigestsResponse_Synced:
 				return ending(all), err
+			}
+			return answer{}, err
+		}, nil
+	}}
+}
+
+func (f *Feed) watchTokenKeys() watch {
+	client, keys, generations := authv1.NewTokenServiceClient(f.deps.Auth), f.state.tokenKeys, f.state.generations
+	begin := func() { keys.begin(); generations.begin() }
+	end := func() bool {
+		changed := keys.end()
+		return generations.end() || changed
+	}
+	return watch{name: "token keys", begin: begin, open: func(ctx context.Context) (func() (answer, error), error) {
+		stream, err := client.WatchTokenKeys(ctx, &authv1.WatchTokenKeysRequest{})
+		if err != nil {
+			return nil, err
+		}
+		return func() (answer, error) {
+			r, err := stream.Recv()
+			switch event := r.GetEvent().(type) {
+			case *authv1.WatchTokenKeysResponse_Key:
+				return putting(keys, event.Key.GetKid(), event.Key), err
+			case *authv1.WatchTokenKeysResponse_WithdrawnKid:
+				return removing(keys, event.WithdrawnKid), err
+			case *authv1.WatchTokenKeysResponse_Generation:
+				if event.Generation.GetGeneration() == 0 {
+					return removing(generations, event.Generation.GetEndpoint()), err
+				}
+				return putting(generations, event.Generation.GetEndpoint(), event.Generation), err
+			case *authv1.WatchTokenKeysResponse_Synced:
+				return answer{change: end, synced: true}, err
 			}
 			return answer{}, err
 		}, nil

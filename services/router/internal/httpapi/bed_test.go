@@ -38,7 +38,7 @@ type bed struct {
 }
 
 func newBed(t testing.TB, maxBodyBytes int64) *bed {
-	b := &bed{t: t, routes: routetable.NewCurrent(), builder: routetable.NewBuilder()}
+	b := &bed{t: t, routes: routetable.NewCurrent(), builder: routetable.NewBuilder(nil)}
 	forwarder := proxy.New()
 	server := httptest.NewUnstartedServer(New(Deps{
 		Logger: slog.New(slog.DiscardHandler), Routes: b.routes, Forwarder: forwarder, MaxBodyBytes: maxBodyBytes,

@@ -273,6 +273,35 @@ func TestReplicaEndsTheConnection(t *testing.T) {
 	}
 }
 
+func TestARequestThatMayBeRepeatedIsSentToAnotherReplica(t *testing.T) {
+	marked := http.Header{"Idempotency-Key": {"7"}}
+	crash := func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	}
+	tests := []struct {
+		name   string
+		header http.Header
+		body   string
+		second http.HandlerFunc
+		status int
+	}{
+		{"marked", marked, "{}", answers("b"), 200},
+		{"not marked", nil, "{}", answers("b"), 502},
+		{"too large to be kept", marked, strings.Repeat("x", 300_000), answers("b"), 502},
+		{"once only", marked, "{}", crash, 502},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBed(t, 1<<20)
+			b.serve(nil, replica(t, "a", crash), replica(t, "b", tt.second))
+			if got := b.do("POST", "/api/v1/service/diabetes/score", tt.header, tt.body); got.status != tt.status {
+				t.Errorf("answer = %d %s, want %d", got.status, got.body, tt.status)
+			}
+		})
+	}
+}
+
 func TestReplicaLeavesBetweenRequests(t *testing.T) {
 	b := newBed(t, 1<<20)
 	b.serve(nil, replica(t, "a", func(w http.ResponseWriter, r *http.Request) {

@@ -5,11 +5,14 @@
 // Decisions that callers see:
 //   - An endpoint that does not exist is 404 also without a key: clear errors win
 //     over hiding names.
+//   - An endpoint is opened by keys or by tokens, never by both; a refusal says which.
 //   - OPTIONS passes without a key, so that browsers' preflight requests work. Its
 //     body does not: who shows no key must not keep a replica busy with one.
 //   - Health, swagger.json and OPTIONS go to the endpoint's anchor version; only
 //     scoring walks the split.
 //   - The scoring timeout runs from arrival, waiting included.
+//   - A request that a replica may have seen is sent again only when its caller
+//     marks it with an Idempotency-Key, and once.
 //   - No call but to a replica is made while a request waits.
 //
 // A Handler may be used by many goroutines.
@@ -21,13 +24,15 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/services/router/internal/admission"
 	"github.com/fairlead/fairlead/services/router/internal/proxy"
+	"github.com/fairlead/fairlead/services/router/internal/record"
 	"github.com/fairlead/fairlead/services/router/internal/requestid"
 	"github.com/fairlead/fairlead/services/router/internal/routetable"
+	"github.com/fairlead/fairlead/services/router/internal/token"
 	"github.com/fairlead/fairlead/services/router/internal/tracecontext"
 )
 
@@ -36,6 +41,8 @@ const (
 	headerVersion     = "Azureml-Model-Deployment"
 	headerTraceparent = "Traceparent"
 	headerTracestate  = "Tracestate"
+	// headerIdempotencyKey marks requests that may be repeated.
+	headerIdempotencyKey = "Idempotency-Key"
 )
 
 const (
@@ -48,6 +55,8 @@ const (
 	writeGrace = 5 * time.Second
 	// How often the version is chosen again when the chosen one goes away.
 	maxChoices = 4
+	// How many replicas a request is sent to at most.
+	maxTries = 3
 )
 
 // Handler answers data-plane requests.
@@ -56,6 +65,8 @@ type Handler struct {
 	routes       *routetable.Current
 	forwarder    *proxy.Forwarder
 	maxBodyBytes int64
+	count        func(*record.Request)
+	tokens       *token.Verifier
 }
 
 // Deps are what a Handler works with.
@@ -65,11 +76,16 @@ type Deps struct {
 	Forwarder *proxy.Forwarder
 	// MaxBodyBytes limits the body of a request.
 	MaxBodyBytes int64
+	// Count takes every scoring request that has ended; nil means nobody does.
+	Count func(*record.Request)
 }
 
 // New makes a handler.
 func New(deps Deps) *Handler {
-	return &Handler{logger: deps.Logger, routes: deps.Routes, forwarder: deps.Forwarder, maxBodyBytes: deps.MaxBodyBytes}
+	return &Handler{
+		logger: deps.Logger, routes: deps.Routes, forwarder: deps.Forwarder, maxBodyBytes: deps.MaxBodyBytes, count: deps.Count,
+		tokens: token.NewVerifier(),
+	}
 }
 
 // exchange is one request with what is known of it so far.
@@ -79,11 +95,16 @@ type exchange struct {
 	arrival time.Time
 	ids     requestid.IDs
 	target  target
+	seen    observation
+	// repeated is set once the request was sent again after a replica had seen it.
+	repeated bool
 }
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{w: w, r: r, arrival: time.Now()}
+	x := &exchange{r: r, arrival: time.Now(), seen: observation{ResponseWriter: w}}
+	x.w = &x.seen
+	defer h.observe(x) // last, when a fault has been answered
 	defer h.recoverFrom(x)
 	if r.URL.Path == "/" {
 		h.serveHealth(x)
@@ -113,10 +134,11 @@ func (h *Handler) serve(x *exchange, tooLong string) *refusal {
 	if refused != nil {
 		return refused
 	}
+	x.seen.endpoint = endpoint
 	if !x.target.allows(x.r.Method) {
 		return refuseMethod(x.target)
 	}
-	if refused := authenticate(endpoint, x.r); refused != nil {
+	if refused := h.authenticate(endpoint, x); refused != nil {
 		return refused
 	}
 	return h.score(x, endpoint)
@@ -146,13 +168,14 @@ func (h *Handler) score(x *exchange, endpoint *routetable.Endpoint) *refusal {
 			return refused
 		}
 		x.w.Header()[headerVersion] = []string{version.Name}
+		x.seen.version = version.Name
 		if choice == 0 {
 			x.setDeadlines(version.ScoringTimeout)
 			body, err := h.takeBody(x)
 			if err != nil {
 				return h.explain(x, version, err)
 			}
-			call = x.call(body)
+			x.seen.body, call = body, x.call(body)
 		}
 		err := h.forward(x, version, call)
 		if err == nil {
@@ -162,6 +185,7 @@ func (h *Handler) score(x *exchange, endpoint *routetable.Endpoint) *refusal {
 			return h.explain(x, version, err)
 		}
 		delete(x.w.Header(), headerVersion)
+		x.seen.version = ""
 		if endpoint, refused = h.find(x.target.id); refused != nil {
 			return refused
 		}
@@ -186,31 +210,53 @@ func (h *Handler) takeBody(x *exchange) (*proxy.Body, error) {
 	return body, nil
 }
 
-// forward waits for a place and sends the request there. When the replica
-// cannot be reached, another place is tried once.
+// forward waits for a place and sends the request there. When the replica cannot
+// be reached, or ends without an answer to a request that may be repeated,
+// another place is tried.
 func (h *Handler) forward(x *exchange, version *routetable.Version, call *proxy.Call) error {
 	ctx, cancel := context.WithDeadline(x.r.Context(), x.arrival.Add(version.ScoringTimeout))
 	defer cancel()
-	waitUntil := time.Now().Add(version.MaxQueueWait)
-	place, err := version.Gate.Acquire(ctx, waitUntil)
-	if err != nil {
-		return err
+	patience := admission.Patience{Until: time.Now().Add(version.MaxQueueWait)}
+	if version.Holds {
+		patience.Held = x.arrival.Add(version.ScoringTimeout)
 	}
-	err = h.forwardTo(ctx, x, place, call)
-	if !errors.Is(err, proxy.ErrUnreachable) {
-		return err
+	acquire := version.Gate.Acquire
+	for try := 1; ; try++ {
+		begin := time.Now()
+		place, err := acquire(ctx, patience)
+		x.seen.queueWait += time.Since(begin)
+		if err != nil {
+			return err
+		}
+		err = h.forwardTo(ctx, x, place, call)
+		if err == nil || try == maxTries || !x.mayRepeat(err) {
+			return err
+		}
+		h.logger.Warn("no answer from a replica, another place is tried", "replica", place.Replica(), "request_id", x.ids.MSRequest, "error", err)
+		acquire = version.Gate.Reacquire
 	}
-	h.logger.Warn("replica cannot be reached, another place is tried", "replica", place.Replica(), "request_id", x.ids.MSRequest, "error", err)
-	if place, err = version.Gate.Reacquire(ctx, waitUntil); err != nil {
-		return err
+}
+
+// mayRepeat tells whether a request may be sent to another replica: when this
+// one has certainly seen nothing of it, or, once, when the caller says that
+// twice is as good as once and its body can be sent again.
+func (x *exchange) mayRepeat(err error) bool {
+	if errors.Is(err, proxy.ErrUnreachable) {
+		return true
 	}
-	return h.forwardTo(ctx, x, place, call)
+	if x.repeated || !errors.Is(err, proxy.ErrNoReply) || x.r.Header.Get(headerIdempotencyKey) == "" || x.seen.body.Streamed() {
+		return false
+	}
+	x.repeated = true
+	return true
 }
 
 func (h *Handler) forwardTo(ctx context.Context, x *exchange, place *admission.Reservation, call *proxy.Call) error {
 	// Deferred, since a panic on the way must not keep the place.
 	defer place.Release()
+	begin := time.Now()
 	err := h.forwarder.Forward(ctx, x.w, call, place.Address())
+	x.seen.replica, x.seen.execution = resourcename.Last(place.Replica()), time.Since(begin)
 	if errors.Is(err, proxy.ErrUnreachable) {
 		place.ReleaseUnreachable()
 	}
@@ -276,25 +322,6 @@ func choose(endpoint *routetable.Endpoint, x *exchange) (*routetable.Version, *r
 		return nil, refuseNoReplicas(endpoint.ID.Endpoint)
 	}
 	return version, nil
-}
-
-// authenticate wants one of the endpoint's keys as a bearer token.
-func authenticate(endpoint *routetable.Endpoint, r *http.Request) *refusal {
-	if endpoint.Open || r.Method == http.MethodOptions {
-		return nil
-	}
-	values := r.Header["Authorization"]
-	if len(values) == 0 {
-		return refuseUnauthorized("Unauthorized, no Auth Header: send 'Authorization: Bearer <key>' with a key of this endpoint.")
-	}
-	scheme, key, _ := strings.Cut(values[0], " ")
-	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return refuseUnauthorized("Unauthorized, the Auth Header is not of the form 'Authorization: Bearer <key>'.")
-	}
-	if !endpoint.Keys.Opens(strings.TrimSpace(key)) {
-		return refuseUnauthorized("Unauthorized, the key is not one of this endpoint's keys.")
-	}
-	return nil
 }
 
 // trace makes the request part of a trace, of the caller's if it has one, and

@@ -41,6 +41,7 @@ type errorDetail struct {
 // refuse writes the answer.
 func (x *exchange) refuse(f *refusal) {
 	x.setDeadlines(time.Since(x.arrival) + refusalTimeout)
+	x.seen.reason = f.code
 	header := x.w.Header()
 	header.Set("Content-Type", "application/json")
 	if f.name != "" {
@@ -64,6 +65,7 @@ func (x *exchange) refuse(f *refusal) {
 func (h *Handler) explain(x *exchange, version *routetable.Version, err error) *refusal {
 	name := x.target.id.Endpoint
 	timedOut := time.Since(x.arrival) >= version.ScoringTimeout
+	x.cut(err)
 	switch {
 	case errors.Is(err, proxy.ErrAborted):
 		h.logger.Warn("answer was cut off", "endpoint", name, "version", version.Name, "request_id", x.ids.MSRequest, "error", err)

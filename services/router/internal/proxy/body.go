@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // A body of at most this size is read before the request asks for a place on a
@@ -20,6 +21,7 @@ type Body struct {
 	buffered []byte
 	stream   io.Reader
 	left     int64 // how much of the stream is allowed; for the one who reads
+	received atomic.Int64
 
 	mu   sync.Mutex
 	read bool
@@ -47,6 +49,9 @@ func ReadBody(r *http.Request, limit int64) (*Body, error) {
 
 // Streamed says whether the body is read while it is sent on.
 func (b *Body) Streamed() bool { return b.stream != nil }
+
+// Received is how many bytes of the body the caller has sent.
+func (b *Body) Received() int64 { return int64(len(b.buffered)) + b.received.Load() }
 
 // attach makes the body that of an outgoing request.
 func (b *Body) attach(out *http.Request) {
@@ -78,6 +83,7 @@ func (b *Body) Read(p []byte) (int, error) {
 		n, err = int(b.left), ErrTooLarge
 	}
 	b.left -= int64(n)
+	b.received.Add(int64(n))
 	b.mu.Lock() // not held while reading: a slow caller must not hold up the handler
 	defer b.mu.Unlock()
 	b.read = true

@@ -6,8 +6,8 @@
 // replica ends when ctx ends, which is when the caller leaves or the scoring
 // timeout is over; nothing has been written to the caller when an error other
 // than ErrAborted is returned; a request is never sent twice, unless the replica
-// has certainly seen nothing of it (ErrUnreachable) or HTTP calls it idempotent
-// and the connection was a kept one.
+// has certainly seen nothing of it (ErrUnreachable), or HTTP calls it idempotent,
+// which an Idempotency-Key does for any, and the connection was a kept one.
 //
 // A Forwarder may be used by many goroutines.
 package proxy

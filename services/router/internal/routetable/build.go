@@ -9,6 +9,7 @@ import (
 	"github.com/fairlead/fairlead/services/router/internal/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/keyring"
 	"github.com/fairlead/fairlead/services/router/internal/split"
+	"github.com/fairlead/fairlead/services/router/internal/token"
 )
 
 // whole is all traffic, in hundredths of a percent.
@@ -16,11 +17,15 @@ const whole = 10_000
 
 // Route is what the deploy service says of an endpoint.
 type Route struct {
-	ID       ID
-	UID      string
-	Open     bool
-	Default  string
-	Versions []RouteVersion
+	ID   ID
+	UID  string
+	Open bool
+	// Tokens open it, and no keys.
+	Tokens bool
+	// Telemetry: see Endpoint.
+	Telemetry bool
+	Default   string
+	Versions  []RouteVersion
 }
 
 // RouteVersion is what the deploy service says of a version.
@@ -32,6 +37,8 @@ type RouteVersion struct {
 	Workload string
 	// ScoringTimeout, MaxQueueWait: see Version.
 	ScoringTimeout, MaxQueueWait time.Duration
+	// Holds: see Version.
+	Holds bool
 	// MaxConcurrent is for replicas that do not say their own.
 	MaxConcurrent int
 }
@@ -52,6 +59,10 @@ type Inputs struct {
 	Replicas map[string][]Replica
 	// Digests of the keys by endpoint.
 	Digests map[ID][][]byte
+	// TokenKeys are the public keys that tokens are verified with, by id.
+	TokenKeys map[string][]byte
+	// Generations are the lowest of tokens that are not revoked, by endpoint uid.
+	Generations map[string]int64
 	// Complete: see Table.
 	Complete bool
 }
@@ -59,10 +70,12 @@ type Inputs struct {
 // Builder builds tables. It belongs to one goroutine.
 type Builder struct {
 	sequences *split.Cache
+	wake      func()
 }
 
-// NewBuilder makes a builder.
-func NewBuilder() *Builder { return &Builder{sequences: split.NewCache()} }
+// NewBuilder makes a builder. wake is called, as admission.NewGate says, when
+// requests wait for a version without replicas; it may be nil.
+func NewBuilder(wake func()) *Builder { return &Builder{sequences: split.NewCache(), wake: wake} }
 
 // Build makes the table that follows before.
 func (b *Builder) Build(in Inputs, before *Table, now time.Time) *Table {
@@ -72,8 +85,11 @@ func (b *Builder) Build(in Inputs, before *Table, now time.Time) *Table {
 		old[e.UID] = e
 	}
 	t := &Table{endpoints: make(map[ID]*Endpoint, len(in.Routes)), Complete: in.Complete, UpdateTime: now}
+	tokenKeys := token.NewKeys(in.TokenKeys)
 	for _, route := range in.Routes {
-		e := &Endpoint{ID: route.ID, UID: route.UID, Open: route.Open, Keys: keyring.New(in.Digests[route.ID])}
+		e := &Endpoint{ID: route.ID, UID: route.UID, Open: route.Open, Telemetry: route.Telemetry, Keys: keyring.New(in.Digests[route.ID])}
+		e.Tokens, e.TokenKeys = route.Tokens, tokenKeys
+		e.TokenFor = token.Endpoint{Name: route.ID.name(), UID: route.UID, Generation: in.Generations[route.UID]}
 		b.addVersions(e, route, in.Replicas, old[route.UID])
 		t.endpoints[route.ID] = e
 	}
@@ -84,7 +100,7 @@ func (b *Builder) addVersions(e *Endpoint, route Route, replicas map[string][]Re
 	for _, rv := range route.Versions {
 		v := &Version{
 			Name: rv.Name, Share: min(max(rv.Share, 0), whole),
-			ScoringTimeout: rv.ScoringTimeout, MaxQueueWait: rv.MaxQueueWait,
+			ScoringTimeout: rv.ScoringTimeout, MaxQueueWait: rv.MaxQueueWait, Holds: rv.Holds,
 			Replicas: candidates(rv, replicas[rv.Workload]),
 		}
 		if old != nil {
@@ -93,7 +109,7 @@ func (b *Builder) addVersions(e *Endpoint, route Route, replicas map[string][]Re
 			}
 		}
 		if v.Gate == nil {
-			v.Gate = admission.NewGate(balancing.LeastLoaded())
+			v.Gate = admission.NewGate(balancing.LeastLoaded(), b.wake)
 		}
 		e.Versions = append(e.Versions, v)
 	}
@@ -138,12 +154,12 @@ func giveOut(versions []*Version, fallback int) {
 		}
 	}
 	claimed := int32(0)
-	canTake := versions[fallback].hasReady()
+	canTake := versions[fallback].canTake()
 	for i, v := range versions {
 		if i == fallback {
 			continue
 		}
-		if canTake && !v.hasReady() {
+		if canTake && !v.canTake() {
 			versions[fallback].Share += v.Share
 			v.Share = 0
 		}

@@ -17,10 +17,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/services/router/internal/admission"
 	"github.com/fairlead/fairlead/services/router/internal/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/keyring"
 	"github.com/fairlead/fairlead/services/router/internal/split"
+	"github.com/fairlead/fairlead/services/router/internal/token"
 )
 
 // Table is the state of all endpoints at one moment.
@@ -35,6 +37,11 @@ type Table struct {
 // ID names an endpoint.
 type ID struct {
 	Workspace, Endpoint string
+}
+
+// name is the endpoint's resource name.
+func (i ID) name() string {
+	return resourcename.Format("workspaces", i.Workspace, "endpoints", i.Endpoint)
 }
 
 // Lookup finds an endpoint.
@@ -56,8 +63,15 @@ type Endpoint struct {
 	UID string
 	// Open endpoints need no key.
 	Open bool
+	// Telemetry asks for a record of each request.
+	Telemetry bool
 	// Keys are those that open it.
 	Keys keyring.Ring
+	// Tokens say that tokens open it, and no keys.
+	Tokens bool
+	// TokenKeys are what tokens are verified with; TokenFor is what they must be for.
+	TokenKeys token.Keys
+	TokenFor  token.Endpoint
 	// Versions are sorted by name.
 	Versions []*Version
 
@@ -118,11 +132,17 @@ type Version struct {
 	ScoringTimeout time.Duration
 	// MaxQueueWait is how long a request may wait for a replica.
 	MaxQueueWait time.Duration
+	// Holds tells that requests are held until their scoring timeout while there
+	// is no replica, because the first one starts when they come.
+	Holds bool
 	// Replicas are all that have not ended, by key.
 	Replicas []admission.Replica
 	// Gate admits requests to the replicas.
 	Gate *admission.Gate
 }
+
+// canTake tells whether requests that it is given get an answer.
+func (v *Version) canTake() bool { return v.Holds || v.hasReady() }
 
 func (v *Version) hasReady() bool {
 	return slices.ContainsFunc(v.Replicas, func(r admission.Replica) bool { return r.State == balancing.Ready })
@@ -165,7 +185,7 @@ func (c *Current) Install(next *Table) {
 			switch {
 			case !ok:
 				v.Gate.Close()
-			case v.Share > 0 && now.Share == 0 && !now.hasReady():
+			case v.Share > 0 && now.Share == 0 && !now.canTake():
 				// Its traffic went elsewhere; those who wait go along.
 				v.Gate.Disperse()
 			}

@@ -39,7 +39,7 @@ func inputs(replicas map[string][]Replica, versions ...RouteVersion) Inputs {
 
 func build(t *testing.T, in Inputs, before *Table) *Endpoint {
 	t.Helper()
-	e, ok := NewBuilder().Build(in, before, time.Time{}).Lookup(diabetes)
+	e, ok := NewBuilder(nil).Build(in, before, time.Time{}).Lookup(diabetes)
 	if !ok {
 		t.Fatal("the endpoint is not in the table")
 	}
@@ -104,7 +104,7 @@ func TestAllTrafficIsGivenOut(t *testing.T) {
 			in.Routes[0].Versions = append(in.Routes[0].Versions, v)
 			in.Replicas[v.Workload] = ready(rapid.IntRange(0, 2).Draw(t, "ready"))
 		}
-		e, _ := NewBuilder().Build(in, &Table{}, time.Time{}).Lookup(diabetes)
+		e, _ := NewBuilder(nil).Build(in, &Table{}, time.Time{}).Lookup(diabetes)
 		total := int32(0)
 		for _, v := range e.Versions {
 			total += v.Share
@@ -130,7 +130,7 @@ func TestLookup(t *testing.T) {
 	in := inputs(nil, version("b", 0), version("a", 0))
 	in.Routes = append(in.Routes, Route{ID: ID{"other", "diabetes"}, UID: "u2", Open: true})
 	in.Digests = map[ID][][]byte{diabetes: {sum[:]}}
-	table := NewBuilder().Build(in, &Table{}, time.Time{})
+	table := NewBuilder(nil).Build(in, &Table{}, time.Time{})
 	one, _ := table.Lookup(diabetes)
 	two, _ := table.Lookup(ID{"other", "diabetes"})
 	if !one.Keys.Opens("a-key-of-diabetes") || two.Keys.Opens("a-key-of-diabetes") {
@@ -163,7 +163,7 @@ func take(e *Endpoint, n int) map[string]int {
 }
 
 func TestCarriedOver(t *testing.T) {
-	builder := NewBuilder()
+	builder := NewBuilder(nil)
 	all := map[string][]Replica{"w-a": ready(1), "w-b": ready(1)}
 	current := NewCurrent()
 	install := func(in Inputs) *Endpoint {
@@ -173,7 +173,7 @@ func TestCarriedOver(t *testing.T) {
 	}
 	e := install(inputs(all, version("a", 9_000), version("b", 1_000)))
 	gate := e.Versions[0].Gate
-	place, err := gate.Acquire(t.Context(), time.Time{})
+	place, err := gate.Acquire(t.Context(), admission.Patience{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestCarriedOver(t *testing.T) {
 	if e = install(again); e.Versions[0].Gate == gate {
 		t.Error("an endpoint of another uid has the old one's gate")
 	}
-	if _, err := gate.Acquire(t.Context(), time.Time{}); !errors.Is(err, admission.ErrClosed) {
+	if _, err := gate.Acquire(t.Context(), admission.Patience{}); !errors.Is(err, admission.ErrClosed) {
 		t.Errorf("the old gate: %v, want ErrClosed", err)
 	}
 }
@@ -217,12 +217,12 @@ func TestWaitingRequestsLearnOfTheTable(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				builder, current := NewBuilder(), NewCurrent()
+				builder, current := NewBuilder(nil), NewCurrent()
 				current.Install(builder.Build(inputs(nil, version("a", 0), version("b", 10_000)), current.Load(), time.Now()))
 				e, _ := current.Load().Lookup(diabetes)
 				got := make(chan error)
 				go func() {
-					_, err := e.Next().Gate.Acquire(t.Context(), time.Now().Add(time.Second))
+					_, err := e.Next().Gate.Acquire(t.Context(), admission.Patience{Until: time.Now().Add(time.Second)})
 					got <- err
 				}()
 				synctest.Wait()
@@ -259,7 +259,7 @@ func BenchmarkBuild(b *testing.B) {
 		in.Routes = append(in.Routes, Route{ID: id, UID: id.Endpoint, Default: "a", Versions: []RouteVersion{va, vb}})
 		in.Replicas[va.Workload], in.Replicas[vb.Workload] = ready(3), ready(3)
 	}
-	builder, current := NewBuilder(), NewCurrent()
+	builder, current := NewBuilder(nil), NewCurrent()
 	for b.Loop() {
 		current.Install(builder.Build(in, current.Load(), time.Time{}))
 	}

@@ -89,7 +89,7 @@ func (x *CheckAccessRequest) GetResource() string {
 // Answer of CheckAccess.
 type CheckAccessResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who it is, for example "admin".
+	// Who it is: "admin", user:NAME or serviceprincipal:NAME.
 	Principal     string `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -30,7 +30,8 @@ const (
 type AccessServiceClient interface {
 	// Says who the bearer of a token is and whether the call is allowed.
 	// UNAUTHENTICATED for an unknown token, PERMISSION_DENIED where the role does
-	// not allow it, NOT_FOUND for an unknown workspace.
+	// not allow it, NOT_FOUND for a workspace that does not exist or that the bearer
+	// has no role in.
 	CheckAccess(ctx context.Context, in *CheckAccessRequest, opts ...grpc.CallOption) (*CheckAccessResponse, error)
 }
 
@@ -60,7 +61,8 @@ func (c *accessServiceClient) CheckAccess(ctx context.Context, in *CheckAccessRe
 type AccessServiceServer interface {
 	// Says who the bearer of a token is and whether the call is allowed.
 	// UNAUTHENTICATED for an unknown token, PERMISSION_DENIED where the role does
-	// not allow it, NOT_FOUND for an unknown workspace.
+	// not allow it, NOT_FOUND for a workspace that does not exist or that the bearer
+	// has no role in.
 	CheckAccess(context.Context, *CheckAccessRequest) (*CheckAccessResponse, error)
 	mustEmbedUnimplementedAccessServiceServer()
 }

@@ -76,6 +76,63 @@ func (KeyType) EnumDescriptor() ([]byte, []int) {
 	return file_fairlead_auth_v1_endpoint_key_service_proto_rawDescGZIP(), []int{0}
 }
 
+// EndpointAuthMode says how callers of an endpoint show who they are.
+type EndpointAuthMode int32
+
+const (
+	// Not given.
+	EndpointAuthMode_ENDPOINT_AUTH_MODE_UNSPECIFIED EndpointAuthMode = 0
+	// By one of its keys.
+	EndpointAuthMode_ENDPOINT_AUTH_MODE_KEY EndpointAuthMode = 1
+	// Not at all.
+	EndpointAuthMode_ENDPOINT_AUTH_MODE_NONE EndpointAuthMode = 2
+	// By a token; see TokenService.
+	EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN EndpointAuthMode = 3
+)
+
+// Enum value maps for EndpointAuthMode.
+var (
+	EndpointAuthMode_name = map[int32]string{
+		0: "ENDPOINT_AUTH_MODE_UNSPECIFIED",
+		1: "ENDPOINT_AUTH_MODE_KEY",
+		2: "ENDPOINT_AUTH_MODE_NONE",
+		3: "ENDPOINT_AUTH_MODE_TOKEN",
+	}
+	EndpointAuthMode_value = map[string]int32{
+		"ENDPOINT_AUTH_MODE_UNSPECIFIED": 0,
+		"ENDPOINT_AUTH_MODE_KEY":         1,
+		"ENDPOINT_AUTH_MODE_NONE":        2,
+		"ENDPOINT_AUTH_MODE_TOKEN":       3,
+	}
+)
+
+func (x EndpointAuthMode) Enum() *EndpointAuthMode {
+	p := new(EndpointAuthMode)
+	*p = x
+	return p
+}
+
+func (x EndpointAuthMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EndpointAuthMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_fairlead_auth_v1_endpoint_key_service_proto_enumTypes[1].Descriptor()
+}
+
+func (EndpointAuthMode) Type() protoreflect.EnumType {
+	return &file_fairlead_auth_v1_endpoint_key_service_proto_enumTypes[1]
+}
+
+func (x EndpointAuthMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EndpointAuthMode.Descriptor instead.
+func (EndpointAuthMode) EnumDescriptor() ([]byte, []int) {
+	return file_fairlead_auth_v1_endpoint_key_service_proto_rawDescGZIP(), []int{1}
+}
+
 // EndpointKeys are the keys in clear. Never logged.
 type EndpointKeys struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -260,7 +317,10 @@ type EnsureEndpointKeysRequest struct {
 	// Brought by the user; empty means a random one.
 	PrimaryKey string `protobuf:"bytes,3,opt,name=primary_key,json=primaryKey,proto3" json:"primary_key,omitempty"`
 	// Brought by the user; empty means a random one.
-	SecondaryKey  string `protobuf:"bytes,4,opt,name=secondary_key,json=secondaryKey,proto3" json:"secondary_key,omitempty"`
+	SecondaryKey string `protobuf:"bytes,4,opt,name=secondary_key,json=secondaryKey,proto3" json:"secondary_key,omitempty"`
+	// How callers of the endpoint show who they are. Not given, it is keys for a new
+	// endpoint, and stays what it is for another.
+	AuthMode      EndpointAuthMode `protobuf:"varint,5,opt,name=auth_mode,json=authMode,proto3,enum=fairlead.auth.v1.EndpointAuthMode" json:"auth_mode,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +381,13 @@ func (x *EnsureEndpointKeysRequest) GetSecondaryKey() string {
 		return x.SecondaryKey
 	}
 	return ""
+}
+
+func (x *EnsureEndpointKeysRequest) GetAuthMode() EndpointAuthMode {
+	if x != nil {
+		return x.AuthMode
+	}
+	return EndpointAuthMode_ENDPOINT_AUTH_MODE_UNSPECIFIED
 }
 
 // Answer of EnsureEndpointKeys.
@@ -650,13 +717,14 @@ const file_fairlead_auth_v1_endpoint_key_service_proto_rawDesc = "" +
 	"\tkey_value\x18\x03 \x01(\tB{\xbaHx\xba\x01u\n" +
 	"\tkey_value\x129must be 16 to 256 visible ASCII characters without spaces\x1a-this == '' || this.matches('^[!-~]{16,256}$')R\bkeyValue\x12*\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"\xa8\x01\n" +
+	"request_id\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"\xf3\x01\n" +
 	"\x19EnsureEndpointKeysRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12)\n" +
 	"\fendpoint_uid\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\vendpointUid\x12\x1f\n" +
 	"\vprimary_key\x18\x03 \x01(\tR\n" +
 	"primaryKey\x12#\n" +
-	"\rsecondary_key\x18\x04 \x01(\tR\fsecondaryKey\"\x1c\n" +
+	"\rsecondary_key\x18\x04 \x01(\tR\fsecondaryKey\x12I\n" +
+	"\tauth_mode\x18\x05 \x01(\x0e2\".fairlead.auth.v1.EndpointAuthModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\bauthMode\"\x1c\n" +
 	"\x1aEnsureEndpointKeysResponse\"Z\n" +
 	"\x19DeleteEndpointKeysRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12!\n" +
@@ -673,7 +741,12 @@ const file_fairlead_auth_v1_endpoint_key_service_proto_rawDesc = "" +
 	"\aKeyType\x12\x18\n" +
 	"\x14KEY_TYPE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_TYPE_PRIMARY\x10\x01\x12\x16\n" +
-	"\x12KEY_TYPE_SECONDARY\x10\x022\xba\x05\n" +
+	"\x12KEY_TYPE_SECONDARY\x10\x02*\x8d\x01\n" +
+	"\x10EndpointAuthMode\x12\"\n" +
+	"\x1eENDPOINT_AUTH_MODE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16ENDPOINT_AUTH_MODE_KEY\x10\x01\x12\x1b\n" +
+	"\x17ENDPOINT_AUTH_MODE_NONE\x10\x02\x12\x1c\n" +
+	"\x18ENDPOINT_AUTH_MODE_TOKEN\x10\x032\xba\x05\n" +
 	"\x12EndpointKeyService\x12\x96\x01\n" +
 	"\x10ListEndpointKeys\x12).fairlead.auth.v1.ListEndpointKeysRequest\x1a\x1e.fairlead.auth.v1.EndpointKeys\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/{name=workspaces/*/endpoints/*}:listKeys\x12\xa5\x01\n" +
 	"\x15RegenerateEndpointKey\x12..fairlead.auth.v1.RegenerateEndpointKeyRequest\x1a\x1e.fairlead.auth.v1.EndpointKeys\"<\x82\xd3\xe4\x93\x026:\x01*\"1/v1/{name=workspaces/*/endpoints/*}:regenerateKey\x12o\n" +
@@ -693,39 +766,41 @@ func file_fairlead_auth_v1_endpoint_key_service_proto_rawDescGZIP() []byte {
 	return file_fairlead_auth_v1_endpoint_key_service_proto_rawDescData
 }
 
-var file_fairlead_auth_v1_endpoint_key_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_fairlead_auth_v1_endpoint_key_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_fairlead_auth_v1_endpoint_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_fairlead_auth_v1_endpoint_key_service_proto_goTypes = []any{
 	(KeyType)(0),                                    // 0: fairlead.auth.v1.KeyType
-	(*EndpointKeys)(nil),                            // 1: fairlead.auth.v1.EndpointKeys
-	(*ListEndpointKeysRequest)(nil),                 // 2: fairlead.auth.v1.ListEndpointKeysRequest
-	(*RegenerateEndpointKeyRequest)(nil),            // 3: fairlead.auth.v1.RegenerateEndpointKeyRequest
-	(*EnsureEndpointKeysRequest)(nil),               // 4: fairlead.auth.v1.EnsureEndpointKeysRequest
-	(*EnsureEndpointKeysResponse)(nil),              // 5: fairlead.auth.v1.EnsureEndpointKeysResponse
-	(*DeleteEndpointKeysRequest)(nil),               // 6: fairlead.auth.v1.DeleteEndpointKeysRequest
-	(*DeleteEndpointKeysResponse)(nil),              // 7: fairlead.auth.v1.DeleteEndpointKeysResponse
-	(*WatchEndpointKeyDigestsRequest)(nil),          // 8: fairlead.auth.v1.WatchEndpointKeyDigestsRequest
-	(*WatchEndpointKeyDigestsResponse)(nil),         // 9: fairlead.auth.v1.WatchEndpointKeyDigestsResponse
-	(*WatchEndpointKeyDigestsResponse_Digests)(nil), // 10: fairlead.auth.v1.WatchEndpointKeyDigestsResponse.Digests
+	(EndpointAuthMode)(0),                           // 1: fairlead.auth.v1.EndpointAuthMode
+	(*EndpointKeys)(nil),                            // 2: fairlead.auth.v1.EndpointKeys
+	(*ListEndpointKeysRequest)(nil),                 // 3: fairlead.auth.v1.ListEndpointKeysRequest
+	(*RegenerateEndpointKeyRequest)(nil),            // 4: fairlead.auth.v1.RegenerateEndpointKeyRequest
+	(*EnsureEndpointKeysRequest)(nil),               // 5: fairlead.auth.v1.EnsureEndpointKeysRequest
+	(*EnsureEndpointKeysResponse)(nil),              // 6: fairlead.auth.v1.EnsureEndpointKeysResponse
+	(*DeleteEndpointKeysRequest)(nil),               // 7: fairlead.auth.v1.DeleteEndpointKeysRequest
+	(*DeleteEndpointKeysResponse)(nil),              // 8: fairlead.auth.v1.DeleteEndpointKeysResponse
+	(*WatchEndpointKeyDigestsRequest)(nil),          // 9: fairlead.auth.v1.WatchEndpointKeyDigestsRequest
+	(*WatchEndpointKeyDigestsResponse)(nil),         // 10: fairlead.auth.v1.WatchEndpointKeyDigestsResponse
+	(*WatchEndpointKeyDigestsResponse_Digests)(nil), // 11: fairlead.auth.v1.WatchEndpointKeyDigestsResponse.Digests
 }
 var file_fairlead_auth_v1_endpoint_key_service_proto_depIdxs = []int32{
 	0,  // 0: fairlead.auth.v1.RegenerateEndpointKeyRequest.key_type:type_name -> fairlead.auth.v1.KeyType
-	10, // 1: fairlead.auth.v1.WatchEndpointKeyDigestsResponse.changed:type_name -> fairlead.auth.v1.WatchEndpointKeyDigestsResponse.Digests
-	2,  // 2: fairlead.auth.v1.EndpointKeyService.ListEndpointKeys:input_type -> fairlead.auth.v1.ListEndpointKeysRequest
-	3,  // 3: fairlead.auth.v1.EndpointKeyService.RegenerateEndpointKey:input_type -> fairlead.auth.v1.RegenerateEndpointKeyRequest
-	4,  // 4: fairlead.auth.v1.EndpointKeyService.EnsureEndpointKeys:input_type -> fairlead.auth.v1.EnsureEndpointKeysRequest
-	6,  // 5: fairlead.auth.v1.EndpointKeyService.DeleteEndpointKeys:input_type -> fairlead.auth.v1.DeleteEndpointKeysRequest
-	8,  // 6: fairlead.auth.v1.EndpointKeyService.WatchEndpointKeyDigests:input_type -> fairlead.auth.v1.WatchEndpointKeyDigestsRequest
-	1,  // 7: fairlead.auth.v1.EndpointKeyService.ListEndpointKeys:output_type -> fairlead.auth.v1.EndpointKeys
-	1,  // 8: fairlead.auth.v1.EndpointKeyService.RegenerateEndpointKey:output_type -> fairlead.auth.v1.EndpointKeys
-	5,  // 9: fairlead.auth.v1.EndpointKeyService.EnsureEndpointKeys:output_type -> fairlead.auth.v1.EnsureEndpointKeysResponse
-	7,  // 10: fairlead.auth.v1.EndpointKeyService.DeleteEndpointKeys:output_type -> fairlead.auth.v1.DeleteEndpointKeysResponse
-	9,  // 11: fairlead.auth.v1.EndpointKeyService.WatchEndpointKeyDigests:output_type -> fairlead.auth.v1.WatchEndpointKeyDigestsResponse
-	7,  // [7:12] is the sub-list for method output_type
-	2,  // [2:7] is the sub-list for method input_type
-	2,  // [2:2] is the sub-list for extension type_name
-	2,  // [2:2] is the sub-list for extension extendee
-	0,  // [0:2] is the sub-list for field type_name
+	1,  // 1: fairlead.auth.v1.EnsureEndpointKeysRequest.auth_mode:type_name -> fairlead.auth.v1.EndpointAuthMode
+	11, // 2: fairlead.auth.v1.WatchEndpointKeyDigestsResponse.changed:type_name -> fairlead.auth.v1.WatchEndpointKeyDigestsResponse.Digests
+	3,  // 3: fairlead.auth.v1.EndpointKeyService.ListEndpointKeys:input_type -> fairlead.auth.v1.ListEndpointKeysRequest
+	4,  // 4: fairlead.auth.v1.EndpointKeyService.RegenerateEndpointKey:input_type -> fairlead.auth.v1.RegenerateEndpointKeyRequest
+	5,  // 5: fairlead.auth.v1.EndpointKeyService.EnsureEndpointKeys:input_type -> fairlead.auth.v1.EnsureEndpointKeysRequest
+	7,  // 6: fairlead.auth.v1.EndpointKeyService.DeleteEndpointKeys:input_type -> fairlead.auth.v1.DeleteEndpointKeysRequest
+	9,  // 7: fairlead.auth.v1.EndpointKeyService.WatchEndpointKeyDigests:input_type -> fairlead.auth.v1.WatchEndpointKeyDigestsRequest
+	2,  // 8: fairlead.auth.v1.EndpointKeyService.ListEndpointKeys:output_type -> fairlead.auth.v1.EndpointKeys
+	2,  // 9: fairlead.auth.v1.EndpointKeyService.RegenerateEndpointKey:output_type -> fairlead.auth.v1.EndpointKeys
+	6,  // 10: fairlead.auth.v1.EndpointKeyService.EnsureEndpointKeys:output_type -> fairlead.auth.v1.EnsureEndpointKeysResponse
+	8,  // 11: fairlead.auth.v1.EndpointKeyService.DeleteEndpointKeys:output_type -> fairlead.auth.v1.DeleteEndpointKeysResponse
+	10, // 12: fairlead.auth.v1.EndpointKeyService.WatchEndpointKeyDigests:output_type -> fairlead.auth.v1.WatchEndpointKeyDigestsResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_auth_v1_endpoint_key_service_proto_init() }
@@ -742,7 +817,7 @@ func file_fairlead_auth_v1_endpoint_key_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_auth_v1_endpoint_key_service_proto_rawDesc), len(file_fairlead_auth_v1_endpoint_key_service_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -32,13 +32,13 @@ const (
 //
 // EndpointKeyService keeps the two keys of each endpoint, sealed at rest.
 type EndpointKeyServiceClient interface {
-	// Gives both keys in clear.
+	// Gives both keys in clear. FAILED_PRECONDITION for an endpoint in token mode.
 	ListEndpointKeys(ctx context.Context, in *ListEndpointKeysRequest, opts ...grpc.CallOption) (*EndpointKeys, error)
 	// Replaces one key, by a new random one or by the given value. The other key
 	// stays valid, so that callers can change over one by one.
 	RegenerateEndpointKey(ctx context.Context, in *RegenerateEndpointKeyRequest, opts ...grpc.CallOption) (*EndpointKeys, error)
-	// Makes the keys of a new endpoint, or keeps those that it has. For the
-	// deploy service; people set keys with the endpoint.
+	// Makes the keys of a new endpoint, or keeps those that it has, and takes over
+	// its mode. For the deploy service; people set keys with the endpoint.
 	EnsureEndpointKeys(ctx context.Context, in *EnsureEndpointKeysRequest, opts ...grpc.CallOption) (*EnsureEndpointKeysResponse, error)
 	// Removes the keys of a deleted endpoint; no error when there are none. For
 	// the deploy service.
@@ -121,13 +121,13 @@ type EndpointKeyService_WatchEndpointKeyDigestsClient = grpc.ServerStreamingClie
 //
 // EndpointKeyService keeps the two keys of each endpoint, sealed at rest.
 type EndpointKeyServiceServer interface {
-	// Gives both keys in clear.
+	// Gives both keys in clear. FAILED_PRECONDITION for an endpoint in token mode.
 	ListEndpointKeys(context.Context, *ListEndpointKeysRequest) (*EndpointKeys, error)
 	// Replaces one key, by a new random one or by the given value. The other key
 	// stays valid, so that callers can change over one by one.
 	RegenerateEndpointKey(context.Context, *RegenerateEndpointKeyRequest) (*EndpointKeys, error)
-	// Makes the keys of a new endpoint, or keeps those that it has. For the
-	// deploy service; people set keys with the endpoint.
+	// Makes the keys of a new endpoint, or keeps those that it has, and takes over
+	// its mode. For the deploy service; people set keys with the endpoint.
 	EnsureEndpointKeys(context.Context, *EnsureEndpointKeysRequest) (*EnsureEndpointKeysResponse, error)
 	// Removes the keys of a deleted endpoint; no error when there are none. For
 	// the deploy service.

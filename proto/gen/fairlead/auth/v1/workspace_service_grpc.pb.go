@@ -34,7 +34,7 @@ const (
 //
 // WorkspaceService keeps the workspaces. The workspace "default" exists from the start.
 type WorkspaceServiceClient interface {
-	// Lists workspaces by name.
+	// Lists the workspaces that the caller has a role in, by name.
 	ListWorkspaces(ctx context.Context, in *ListWorkspacesRequest, opts ...grpc.CallOption) (*ListWorkspacesResponse, error)
 	// Gets a workspace.
 	GetWorkspace(ctx context.Context, in *GetWorkspaceRequest, opts ...grpc.CallOption) (*Workspace, error)
@@ -98,7 +98,7 @@ func (c *workspaceServiceClient) UpdateWorkspace(ctx context.Context, in *Update
 //
 // WorkspaceService keeps the workspaces. The workspace "default" exists from the start.
 type WorkspaceServiceServer interface {
-	// Lists workspaces by name.
+	// Lists the workspaces that the caller has a role in, by name.
 	ListWorkspaces(context.Context, *ListWorkspacesRequest) (*ListWorkspacesResponse, error)
 	// Gets a workspace.
 	GetWorkspace(context.Context, *GetWorkspaceRequest) (*Workspace, error)

@@ -361,7 +361,7 @@ type UpdateEndpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The new values, with its name.
 	Endpoint *Endpoint `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// Which fields: description, tags, properties, auth_mode. Empty means those that are set.
+	// Which fields: description, tags, properties, auth_mode, telemetry_enabled. Empty means those that are set.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Check everything, change nothing.
 	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -1379,8 +1379,13 @@ type ConvertConfigRequest struct {
 	DeploymentConfig []byte `protobuf:"bytes,2,opt,name=deployment_config,json=deploymentConfig,proto3" json:"deployment_config,omitempty"`
 	// The text of an inference configuration, JSON or YAML; may be empty.
 	InferenceConfig []byte `protobuf:"bytes,3,opt,name=inference_config,json=inferenceConfig,proto3" json:"inference_config,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The contents of files that the inference configuration names, by the path as
+	// it is written there, at most 1 MiB each.
+	Files map[string][]byte `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Files that the inference configuration names and that do not exist.
+	AbsentFiles   []string `protobuf:"bytes,5,rep,name=absent_files,json=absentFiles,proto3" json:"absent_files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConvertConfigRequest) Reset() {
@@ -1434,6 +1439,20 @@ func (x *ConvertConfigRequest) GetInferenceConfig() []byte {
 	return nil
 }
 
+func (x *ConvertConfigRequest) GetFiles() map[string][]byte {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ConvertConfigRequest) GetAbsentFiles() []string {
+	if x != nil {
+		return x.AbsentFiles
+	}
+	return nil
+}
+
 // Answer of ConvertConfig.
 type ConvertConfigResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1452,7 +1471,16 @@ type ConvertConfigResponse struct {
 	// All that is wrong; fields with an error are left out above.
 	Violations []*ConvertConfigResponse_Finding `protobuf:"bytes,7,rep,name=violations,proto3" json:"violations,omitempty"`
 	// All that is not used, and why.
-	Ignored       []*ConvertConfigResponse_Finding `protobuf:"bytes,8,rep,name=ignored,proto3" json:"ignored,omitempty"`
+	Ignored []*ConvertConfigResponse_Finding `protobuf:"bytes,8,rep,name=ignored,proto3" json:"ignored,omitempty"`
+	// The environment that the inference configuration describes, to be registered
+	// for the version; left out when it describes none. One that it only names is
+	// in version.environment.
+	Environment *EnvironmentVersion `protobuf:"bytes,9,opt,name=environment,proto3" json:"environment,omitempty"`
+	// The environment's name; empty when the file gives none that can be used.
+	EnvironmentId string `protobuf:"bytes,10,opt,name=environment_id,json=environmentId,proto3" json:"environment_id,omitempty"`
+	// Files that the inference configuration names and that the request says
+	// nothing of: ask again with them.
+	MissingFiles  []string `protobuf:"bytes,11,rep,name=missing_files,json=missingFiles,proto3" json:"missing_files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1543,6 +1571,27 @@ func (x *ConvertConfigResponse) GetIgnored() []*ConvertConfigResponse_Finding {
 	return nil
 }
 
+func (x *ConvertConfigResponse) GetEnvironment() *EnvironmentVersion {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+func (x *ConvertConfigResponse) GetEnvironmentId() string {
+	if x != nil {
+		return x.EnvironmentId
+	}
+	return ""
+}
+
+func (x *ConvertConfigResponse) GetMissingFiles() []string {
+	if x != nil {
+		return x.MissingFiles
+	}
+	return nil
+}
+
 // Difference is one field that the revision changed.
 type EndpointVersionRevision_Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1620,7 +1669,7 @@ type ConvertConfigResponse_Finding struct {
 
 func (x *ConvertConfigResponse_Finding) Reset() {
 	*x = ConvertConfigResponse_Finding{}
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[23]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1681,7 @@ func (x *ConvertConfigResponse_Finding) String() string {
 func (*ConvertConfigResponse_Finding) ProtoMessage() {}
 
 func (x *ConvertConfigResponse_Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[23]
+	mi := &file_fairlead_deploy_v1_endpoint_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1715,7 @@ var File_fairlead_deploy_v1_endpoint_service_proto protoreflect.FileDescriptor
 
 const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\n" +
-	")fairlead/deploy/v1/endpoint_service.proto\x12\x12fairlead.deploy.v1\x1a\x1bbuf/validate/validate.proto\x1a!fairlead/deploy/v1/endpoint.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"{\n" +
+	")fairlead/deploy/v1/endpoint_service.proto\x12\x12fairlead.deploy.v1\x1a\x1bbuf/validate/validate.proto\x1a!fairlead/deploy/v1/endpoint.proto\x1a,fairlead/deploy/v1/environment_service.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"{\n" +
 	"\x14ListEndpointsRequest\x12\x1e\n" +
 	"\x06parent\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06parent\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
@@ -1782,11 +1831,18 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
 	"\areplica\x18\x03 \x01(\tR\areplica\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"\xa4\x01\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xe8\x02\n" +
 	"\x14ConvertConfigRequest\x12\x1e\n" +
 	"\x06parent\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06parent\x126\n" +
 	"\x11deployment_config\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x10deploymentConfig\x124\n" +
-	"\x10inference_config\x18\x03 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x0finferenceConfig\"\x9e\x04\n" +
+	"\x10inference_config\x18\x03 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x0finferenceConfig\x12[\n" +
+	"\x05files\x18\x04 \x03(\v23.fairlead.deploy.v1.ConvertConfigRequest.FilesEntryB\x10\xbaH\r\x9a\x01\n" +
+	"\x10\x10*\x06z\x04\x18\x80\x80@R\x05files\x12+\n" +
+	"\fabsent_files\x18\x05 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x10R\vabsentFiles\x1a8\n" +
+	"\n" +
+	"FilesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xb4\x05\n" +
 	"\x15ConvertConfigResponse\x128\n" +
 	"\bendpoint\x18\x01 \x01(\v2\x1c.fairlead.deploy.v1.EndpointR\bendpoint\x12\x1d\n" +
 	"\n" +
@@ -1798,7 +1854,11 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\n" +
 	"violations\x18\a \x03(\v21.fairlead.deploy.v1.ConvertConfigResponse.FindingR\n" +
 	"violations\x12K\n" +
-	"\aignored\x18\b \x03(\v21.fairlead.deploy.v1.ConvertConfigResponse.FindingR\aignored\x1aA\n" +
+	"\aignored\x18\b \x03(\v21.fairlead.deploy.v1.ConvertConfigResponse.FindingR\aignored\x12H\n" +
+	"\venvironment\x18\t \x01(\v2&.fairlead.deploy.v1.EnvironmentVersionR\venvironment\x12%\n" +
+	"\x0eenvironment_id\x18\n" +
+	" \x01(\tR\renvironmentId\x12#\n" +
+	"\rmissing_files\x18\v \x03(\tR\fmissingFiles\x1aA\n" +
 	"\aFinding\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription2\xa0\x15\n" +
@@ -1837,7 +1897,7 @@ func file_fairlead_deploy_v1_endpoint_service_proto_rawDescGZIP() []byte {
 	return file_fairlead_deploy_v1_endpoint_service_proto_rawDescData
 }
 
-var file_fairlead_deploy_v1_endpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_fairlead_deploy_v1_endpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_fairlead_deploy_v1_endpoint_service_proto_goTypes = []any{
 	(*ListEndpointsRequest)(nil),                 // 0: fairlead.deploy.v1.ListEndpointsRequest
 	(*ListEndpointsResponse)(nil),                // 1: fairlead.deploy.v1.ListEndpointsResponse
@@ -1862,68 +1922,72 @@ var file_fairlead_deploy_v1_endpoint_service_proto_goTypes = []any{
 	(*ConvertConfigRequest)(nil),                 // 20: fairlead.deploy.v1.ConvertConfigRequest
 	(*ConvertConfigResponse)(nil),                // 21: fairlead.deploy.v1.ConvertConfigResponse
 	(*EndpointVersionRevision_Difference)(nil),   // 22: fairlead.deploy.v1.EndpointVersionRevision.Difference
-	(*ConvertConfigResponse_Finding)(nil),        // 23: fairlead.deploy.v1.ConvertConfigResponse.Finding
-	(*Endpoint)(nil),                             // 24: fairlead.deploy.v1.Endpoint
-	(*EndpointVersion)(nil),                      // 25: fairlead.deploy.v1.EndpointVersion
-	(*fieldmaskpb.FieldMask)(nil),                // 26: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil),                // 27: google.protobuf.Timestamp
-	(*longrunningpb.Operation)(nil),              // 28: google.longrunning.Operation
+	nil,                                   // 23: fairlead.deploy.v1.ConvertConfigRequest.FilesEntry
+	(*ConvertConfigResponse_Finding)(nil), // 24: fairlead.deploy.v1.ConvertConfigResponse.Finding
+	(*Endpoint)(nil),                      // 25: fairlead.deploy.v1.Endpoint
+	(*EndpointVersion)(nil),               // 26: fairlead.deploy.v1.EndpointVersion
+	(*fieldmaskpb.FieldMask)(nil),         // 27: google.protobuf.FieldMask
+	(*timestamppb.Timestamp)(nil),         // 28: google.protobuf.Timestamp
+	(*EnvironmentVersion)(nil),            // 29: fairlead.deploy.v1.EnvironmentVersion
+	(*longrunningpb.Operation)(nil),       // 30: google.longrunning.Operation
 }
 var file_fairlead_deploy_v1_endpoint_service_proto_depIdxs = []int32{
-	24, // 0: fairlead.deploy.v1.ListEndpointsResponse.endpoints:type_name -> fairlead.deploy.v1.Endpoint
-	24, // 1: fairlead.deploy.v1.CreateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
-	25, // 2: fairlead.deploy.v1.CreateEndpointRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	25, // 0: fairlead.deploy.v1.ListEndpointsResponse.endpoints:type_name -> fairlead.deploy.v1.Endpoint
+	25, // 1: fairlead.deploy.v1.CreateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
+	26, // 2: fairlead.deploy.v1.CreateEndpointRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
 	4,  // 3: fairlead.deploy.v1.CreateEndpointRequest.keys:type_name -> fairlead.deploy.v1.InitialKeys
-	24, // 4: fairlead.deploy.v1.UpdateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
-	26, // 5: fairlead.deploy.v1.UpdateEndpointRequest.update_mask:type_name -> google.protobuf.FieldMask
-	25, // 6: fairlead.deploy.v1.ListEndpointVersionsResponse.versions:type_name -> fairlead.deploy.v1.EndpointVersion
-	25, // 7: fairlead.deploy.v1.CreateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
-	25, // 8: fairlead.deploy.v1.UpdateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
-	26, // 9: fairlead.deploy.v1.UpdateEndpointVersionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	25, // 4: fairlead.deploy.v1.UpdateEndpointRequest.endpoint:type_name -> fairlead.deploy.v1.Endpoint
+	27, // 5: fairlead.deploy.v1.UpdateEndpointRequest.update_mask:type_name -> google.protobuf.FieldMask
+	26, // 6: fairlead.deploy.v1.ListEndpointVersionsResponse.versions:type_name -> fairlead.deploy.v1.EndpointVersion
+	26, // 7: fairlead.deploy.v1.CreateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	26, // 8: fairlead.deploy.v1.UpdateEndpointVersionRequest.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	27, // 9: fairlead.deploy.v1.UpdateEndpointVersionRequest.update_mask:type_name -> google.protobuf.FieldMask
 	15, // 10: fairlead.deploy.v1.ListEndpointVersionRevisionsResponse.revisions:type_name -> fairlead.deploy.v1.EndpointVersionRevision
-	27, // 11: fairlead.deploy.v1.EndpointVersionRevision.create_time:type_name -> google.protobuf.Timestamp
-	25, // 12: fairlead.deploy.v1.EndpointVersionRevision.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	28, // 11: fairlead.deploy.v1.EndpointVersionRevision.create_time:type_name -> google.protobuf.Timestamp
+	26, // 12: fairlead.deploy.v1.EndpointVersionRevision.version:type_name -> fairlead.deploy.v1.EndpointVersion
 	22, // 13: fairlead.deploy.v1.EndpointVersionRevision.differences:type_name -> fairlead.deploy.v1.EndpointVersionRevision.Difference
 	19, // 14: fairlead.deploy.v1.ReadEndpointLogsResponse.lines:type_name -> fairlead.deploy.v1.EndpointLogLine
-	27, // 15: fairlead.deploy.v1.EndpointLogLine.time:type_name -> google.protobuf.Timestamp
-	24, // 16: fairlead.deploy.v1.ConvertConfigResponse.endpoint:type_name -> fairlead.deploy.v1.Endpoint
-	25, // 17: fairlead.deploy.v1.ConvertConfigResponse.version:type_name -> fairlead.deploy.v1.EndpointVersion
-	4,  // 18: fairlead.deploy.v1.ConvertConfigResponse.keys:type_name -> fairlead.deploy.v1.InitialKeys
-	23, // 19: fairlead.deploy.v1.ConvertConfigResponse.violations:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
-	23, // 20: fairlead.deploy.v1.ConvertConfigResponse.ignored:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
-	0,  // 21: fairlead.deploy.v1.EndpointService.ListEndpoints:input_type -> fairlead.deploy.v1.ListEndpointsRequest
-	2,  // 22: fairlead.deploy.v1.EndpointService.GetEndpoint:input_type -> fairlead.deploy.v1.GetEndpointRequest
-	3,  // 23: fairlead.deploy.v1.EndpointService.CreateEndpoint:input_type -> fairlead.deploy.v1.CreateEndpointRequest
-	5,  // 24: fairlead.deploy.v1.EndpointService.UpdateEndpoint:input_type -> fairlead.deploy.v1.UpdateEndpointRequest
-	6,  // 25: fairlead.deploy.v1.EndpointService.DeleteEndpoint:input_type -> fairlead.deploy.v1.DeleteEndpointRequest
-	7,  // 26: fairlead.deploy.v1.EndpointService.ListEndpointVersions:input_type -> fairlead.deploy.v1.ListEndpointVersionsRequest
-	9,  // 27: fairlead.deploy.v1.EndpointService.GetEndpointVersion:input_type -> fairlead.deploy.v1.GetEndpointVersionRequest
-	10, // 28: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:input_type -> fairlead.deploy.v1.CreateEndpointVersionRequest
-	11, // 29: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:input_type -> fairlead.deploy.v1.UpdateEndpointVersionRequest
-	12, // 30: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:input_type -> fairlead.deploy.v1.DeleteEndpointVersionRequest
-	13, // 31: fairlead.deploy.v1.EndpointService.ListEndpointVersionRevisions:input_type -> fairlead.deploy.v1.ListEndpointVersionRevisionsRequest
-	16, // 32: fairlead.deploy.v1.EndpointService.RollbackEndpointVersion:input_type -> fairlead.deploy.v1.RollbackEndpointVersionRequest
-	17, // 33: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:input_type -> fairlead.deploy.v1.ReadEndpointLogsRequest
-	20, // 34: fairlead.deploy.v1.EndpointService.ConvertConfig:input_type -> fairlead.deploy.v1.ConvertConfigRequest
-	1,  // 35: fairlead.deploy.v1.EndpointService.ListEndpoints:output_type -> fairlead.deploy.v1.ListEndpointsResponse
-	24, // 36: fairlead.deploy.v1.EndpointService.GetEndpoint:output_type -> fairlead.deploy.v1.Endpoint
-	28, // 37: fairlead.deploy.v1.EndpointService.CreateEndpoint:output_type -> google.longrunning.Operation
-	28, // 38: fairlead.deploy.v1.EndpointService.UpdateEndpoint:output_type -> google.longrunning.Operation
-	28, // 39: fairlead.deploy.v1.EndpointService.DeleteEndpoint:output_type -> google.longrunning.Operation
-	8,  // 40: fairlead.deploy.v1.EndpointService.ListEndpointVersions:output_type -> fairlead.deploy.v1.ListEndpointVersionsResponse
-	25, // 41: fairlead.deploy.v1.EndpointService.GetEndpointVersion:output_type -> fairlead.deploy.v1.EndpointVersion
-	28, // 42: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:output_type -> google.longrunning.Operation
-	28, // 43: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:output_type -> google.longrunning.Operation
-	28, // 44: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:output_type -> google.longrunning.Operation
-	14, // 45: fairlead.deploy.v1.EndpointService.ListEndpointVersionRevisions:output_type -> fairlead.deploy.v1.ListEndpointVersionRevisionsResponse
-	28, // 46: fairlead.deploy.v1.EndpointService.RollbackEndpointVersion:output_type -> google.longrunning.Operation
-	18, // 47: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:output_type -> fairlead.deploy.v1.ReadEndpointLogsResponse
-	21, // 48: fairlead.deploy.v1.EndpointService.ConvertConfig:output_type -> fairlead.deploy.v1.ConvertConfigResponse
-	35, // [35:49] is the sub-list for method output_type
-	21, // [21:35] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	28, // 15: fairlead.deploy.v1.EndpointLogLine.time:type_name -> google.protobuf.Timestamp
+	23, // 16: fairlead.deploy.v1.ConvertConfigRequest.files:type_name -> fairlead.deploy.v1.ConvertConfigRequest.FilesEntry
+	25, // 17: fairlead.deploy.v1.ConvertConfigResponse.endpoint:type_name -> fairlead.deploy.v1.Endpoint
+	26, // 18: fairlead.deploy.v1.ConvertConfigResponse.version:type_name -> fairlead.deploy.v1.EndpointVersion
+	4,  // 19: fairlead.deploy.v1.ConvertConfigResponse.keys:type_name -> fairlead.deploy.v1.InitialKeys
+	24, // 20: fairlead.deploy.v1.ConvertConfigResponse.violations:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
+	24, // 21: fairlead.deploy.v1.ConvertConfigResponse.ignored:type_name -> fairlead.deploy.v1.ConvertConfigResponse.Finding
+	29, // 22: fairlead.deploy.v1.ConvertConfigResponse.environment:type_name -> fairlead.deploy.v1.EnvironmentVersion
+	0,  // 23: fairlead.deploy.v1.EndpointService.ListEndpoints:input_type -> fairlead.deploy.v1.ListEndpointsRequest
+	2,  // 24: fairlead.deploy.v1.EndpointService.GetEndpoint:input_type -> fairlead.deploy.v1.GetEndpointRequest
+	3,  // 25: fairlead.deploy.v1.EndpointService.CreateEndpoint:input_type -> fairlead.deploy.v1.CreateEndpointRequest
+	5,  // 26: fairlead.deploy.v1.EndpointService.UpdateEndpoint:input_type -> fairlead.deploy.v1.UpdateEndpointRequest
+	6,  // 27: fairlead.deploy.v1.EndpointService.DeleteEndpoint:input_type -> fairlead.deploy.v1.DeleteEndpointRequest
+	7,  // 28: fairlead.deploy.v1.EndpointService.ListEndpointVersions:input_type -> fairlead.deploy.v1.ListEndpointVersionsRequest
+	9,  // 29: fairlead.deploy.v1.EndpointService.GetEndpointVersion:input_type -> fairlead.deploy.v1.GetEndpointVersionRequest
+	10, // 30: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:input_type -> fairlead.deploy.v1.CreateEndpointVersionRequest
+	11, // 31: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:input_type -> fairlead.deploy.v1.UpdateEndpointVersionRequest
+	12, // 32: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:input_type -> fairlead.deploy.v1.DeleteEndpointVersionRequest
+	13, // 33: fairlead.deploy.v1.EndpointService.ListEndpointVersionRevisions:input_type -> fairlead.deploy.v1.ListEndpointVersionRevisionsRequest
+	16, // 34: fairlead.deploy.v1.EndpointService.RollbackEndpointVersion:input_type -> fairlead.deploy.v1.RollbackEndpointVersionRequest
+	17, // 35: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:input_type -> fairlead.deploy.v1.ReadEndpointLogsRequest
+	20, // 36: fairlead.deploy.v1.EndpointService.ConvertConfig:input_type -> fairlead.deploy.v1.ConvertConfigRequest
+	1,  // 37: fairlead.deploy.v1.EndpointService.ListEndpoints:output_type -> fairlead.deploy.v1.ListEndpointsResponse
+	25, // 38: fairlead.deploy.v1.EndpointService.GetEndpoint:output_type -> fairlead.deploy.v1.Endpoint
+	30, // 39: fairlead.deploy.v1.EndpointService.CreateEndpoint:output_type -> google.longrunning.Operation
+	30, // 40: fairlead.deploy.v1.EndpointService.UpdateEndpoint:output_type -> google.longrunning.Operation
+	30, // 41: fairlead.deploy.v1.EndpointService.DeleteEndpoint:output_type -> google.longrunning.Operation
+	8,  // 42: fairlead.deploy.v1.EndpointService.ListEndpointVersions:output_type -> fairlead.deploy.v1.ListEndpointVersionsResponse
+	26, // 43: fairlead.deploy.v1.EndpointService.GetEndpointVersion:output_type -> fairlead.deploy.v1.EndpointVersion
+	30, // 44: fairlead.deploy.v1.EndpointService.CreateEndpointVersion:output_type -> google.longrunning.Operation
+	30, // 45: fairlead.deploy.v1.EndpointService.UpdateEndpointVersion:output_type -> google.longrunning.Operation
+	30, // 46: fairlead.deploy.v1.EndpointService.DeleteEndpointVersion:output_type -> google.longrunning.Operation
+	14, // 47: fairlead.deploy.v1.EndpointService.ListEndpointVersionRevisions:output_type -> fairlead.deploy.v1.ListEndpointVersionRevisionsResponse
+	30, // 48: fairlead.deploy.v1.EndpointService.RollbackEndpointVersion:output_type -> google.longrunning.Operation
+	18, // 49: fairlead.deploy.v1.EndpointService.ReadEndpointLogs:output_type -> fairlead.deploy.v1.ReadEndpointLogsResponse
+	21, // 50: fairlead.deploy.v1.EndpointService.ConvertConfig:output_type -> fairlead.deploy.v1.ConvertConfigResponse
+	37, // [37:51] is the sub-list for method output_type
+	23, // [23:37] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_deploy_v1_endpoint_service_proto_init() }
@@ -1932,13 +1996,14 @@ func file_fairlead_deploy_v1_endpoint_service_proto_init() {
 		return
 	}
 	file_fairlead_deploy_v1_endpoint_proto_init()
+	file_fairlead_deploy_v1_environment_service_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_deploy_v1_endpoint_service_proto_rawDesc), len(file_fairlead_deploy_v1_endpoint_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

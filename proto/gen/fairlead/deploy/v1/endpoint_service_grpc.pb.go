@@ -50,7 +50,8 @@ type EndpointServiceClient interface {
 	// Creates an endpoint with its first version, which is its default. The
 	// operation ends when the version is healthy or has failed. Response: Endpoint.
 	CreateEndpoint(ctx context.Context, in *CreateEndpointRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
-	// Changes an endpoint's description, tags, properties or auth_mode. Response: Endpoint.
+	// Changes an endpoint's description, tags, properties, auth_mode or
+	// telemetry_enabled. Response: Endpoint.
 	UpdateEndpoint(ctx context.Context, in *UpdateEndpointRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
 	// Deletes an endpoint with all its versions. Response: google.protobuf.Empty.
 	DeleteEndpoint(ctx context.Context, in *DeleteEndpointRequest, opts ...grpc.CallOption) (*longrunningpb.Operation, error)
@@ -250,7 +251,8 @@ type EndpointServiceServer interface {
 	// Creates an endpoint with its first version, which is its default. The
 	// operation ends when the version is healthy or has failed. Response: Endpoint.
 	CreateEndpoint(context.Context, *CreateEndpointRequest) (*longrunningpb.Operation, error)
-	// Changes an endpoint's description, tags, properties or auth_mode. Response: Endpoint.
+	// Changes an endpoint's description, tags, properties, auth_mode or
+	// telemetry_enabled. Response: Endpoint.
 	UpdateEndpoint(context.Context, *UpdateEndpointRequest) (*longrunningpb.Operation, error)
 	// Deletes an endpoint with all its versions. Response: google.protobuf.Empty.
 	DeleteEndpoint(context.Context, *DeleteEndpointRequest) (*longrunningpb.Operation, error)

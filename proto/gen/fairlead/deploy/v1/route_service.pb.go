@@ -451,7 +451,8 @@ type ReportLoadRequest_VersionLoad struct {
 	Queued float64 `protobuf:"fixed64,4,opt,name=queued,proto3" json:"queued,omitempty"`
 	// Requests waiting for a replica now.
 	QueuedNow int32 `protobuf:"varint,5,opt,name=queued_now,json=queuedNow,proto3" json:"queued_now,omitempty"`
-	// Requests that have arrived since the router started.
+	// Requests that have arrived so far; another number than in the report before
+	// means that some have.
 	Arrivals      int64 `protobuf:"varint,6,opt,name=arrivals,proto3" json:"arrivals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

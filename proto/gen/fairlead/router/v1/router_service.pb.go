@@ -9,6 +9,7 @@
 package routerv1
 
 import (
+	v12 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	v11 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	v1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
@@ -349,9 +350,13 @@ type Snapshot struct {
 	// All key digests.
 	KeyDigests []*Snapshot_KeyDigests `protobuf:"bytes,3,rep,name=key_digests,json=keyDigests,proto3" json:"key_digests,omitempty"`
 	// When it was taken.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The keys that tokens are verified with.
+	TokenKeys []*v12.TokenKey `protobuf:"bytes,5,rep,name=token_keys,json=tokenKeys,proto3" json:"token_keys,omitempty"`
+	// What has been revoked, of endpoints where something has.
+	TokenGenerations []*v12.TokenGeneration `protobuf:"bytes,6,rep,name=token_generations,json=tokenGenerations,proto3" json:"token_generations,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
@@ -408,6 +413,20 @@ func (x *Snapshot) GetKeyDigests() []*Snapshot_KeyDigests {
 func (x *Snapshot) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Snapshot) GetTokenKeys() []*v12.TokenKey {
+	if x != nil {
+		return x.TokenKeys
+	}
+	return nil
+}
+
+func (x *Snapshot) GetTokenGenerations() []*v12.TokenGeneration {
+	if x != nil {
+		return x.TokenGenerations
 	}
 	return nil
 }
@@ -471,7 +490,7 @@ var File_fairlead_router_v1_router_service_proto protoreflect.FileDescriptor
 
 const file_fairlead_router_v1_router_service_proto_rawDesc = "" +
 	"\n" +
-	"'fairlead/router/v1/router_service.proto\x12\x12fairlead.router.v1\x1a*fairlead/compute/v1/workload_service.proto\x1a&fairlead/deploy/v1/route_service.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
+	"'fairlead/router/v1/router_service.proto\x12\x12fairlead.router.v1\x1a$fairlead/auth/v1/token_service.proto\x1a*fairlead/compute/v1/workload_service.proto\x1a&fairlead/deploy/v1/route_service.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
 	"\x14GetRouteTableRequest\"\x99\x01\n" +
 	"\n" +
 	"RouteTable\x128\n" +
@@ -493,14 +512,17 @@ const file_fairlead_router_v1_router_service_proto_rawDesc = "" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
 	"\tin_flight\x18\x03 \x01(\x05R\binFlight\x126\n" +
-	"\x17max_concurrent_requests\x18\x04 \x01(\x05R\x15maxConcurrentRequests\"\xc3\x02\n" +
+	"\x17max_concurrent_requests\x18\x04 \x01(\x05R\x15maxConcurrentRequests\"\xce\x03\n" +
 	"\bSnapshot\x121\n" +
 	"\x06routes\x18\x01 \x03(\v2\x19.fairlead.deploy.v1.RouteR\x06routes\x12;\n" +
 	"\tworkloads\x18\x02 \x03(\v2\x1d.fairlead.compute.v1.WorkloadR\tworkloads\x12H\n" +
 	"\vkey_digests\x18\x03 \x03(\v2'.fairlead.router.v1.Snapshot.KeyDigestsR\n" +
 	"keyDigests\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x1a@\n" +
+	"createTime\x129\n" +
+	"\n" +
+	"token_keys\x18\x05 \x03(\v2\x1a.fairlead.auth.v1.TokenKeyR\ttokenKeys\x12N\n" +
+	"\x11token_generations\x18\x06 \x03(\v2!.fairlead.auth.v1.TokenGenerationR\x10tokenGenerations\x1a@\n" +
 	"\n" +
 	"KeyDigests\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x16\n" +
@@ -532,23 +554,27 @@ var file_fairlead_router_v1_router_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 	(*v1.Route)(nil),              // 8: fairlead.deploy.v1.Route
 	(*v11.Workload)(nil),          // 9: fairlead.compute.v1.Workload
+	(*v12.TokenKey)(nil),          // 10: fairlead.auth.v1.TokenKey
+	(*v12.TokenGeneration)(nil),   // 11: fairlead.auth.v1.TokenGeneration
 }
 var file_fairlead_router_v1_router_service_proto_depIdxs = []int32{
-	2, // 0: fairlead.router.v1.RouteTable.entries:type_name -> fairlead.router.v1.RouteEntry
-	7, // 1: fairlead.router.v1.RouteTable.update_time:type_name -> google.protobuf.Timestamp
-	3, // 2: fairlead.router.v1.RouteEntry.versions:type_name -> fairlead.router.v1.RouteEntryVersion
-	4, // 3: fairlead.router.v1.RouteEntryVersion.replicas:type_name -> fairlead.router.v1.RouteReplica
-	8, // 4: fairlead.router.v1.Snapshot.routes:type_name -> fairlead.deploy.v1.Route
-	9, // 5: fairlead.router.v1.Snapshot.workloads:type_name -> fairlead.compute.v1.Workload
-	6, // 6: fairlead.router.v1.Snapshot.key_digests:type_name -> fairlead.router.v1.Snapshot.KeyDigests
-	7, // 7: fairlead.router.v1.Snapshot.create_time:type_name -> google.protobuf.Timestamp
-	0, // 8: fairlead.router.v1.RouterService.GetRouteTable:input_type -> fairlead.router.v1.GetRouteTableRequest
-	1, // 9: fairlead.router.v1.RouterService.GetRouteTable:output_type -> fairlead.router.v1.RouteTable
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	2,  // 0: fairlead.router.v1.RouteTable.entries:type_name -> fairlead.router.v1.RouteEntry
+	7,  // 1: fairlead.router.v1.RouteTable.update_time:type_name -> google.protobuf.Timestamp
+	3,  // 2: fairlead.router.v1.RouteEntry.versions:type_name -> fairlead.router.v1.RouteEntryVersion
+	4,  // 3: fairlead.router.v1.RouteEntryVersion.replicas:type_name -> fairlead.router.v1.RouteReplica
+	8,  // 4: fairlead.router.v1.Snapshot.routes:type_name -> fairlead.deploy.v1.Route
+	9,  // 5: fairlead.router.v1.Snapshot.workloads:type_name -> fairlead.compute.v1.Workload
+	6,  // 6: fairlead.router.v1.Snapshot.key_digests:type_name -> fairlead.router.v1.Snapshot.KeyDigests
+	7,  // 7: fairlead.router.v1.Snapshot.create_time:type_name -> google.protobuf.Timestamp
+	10, // 8: fairlead.router.v1.Snapshot.token_keys:type_name -> fairlead.auth.v1.TokenKey
+	11, // 9: fairlead.router.v1.Snapshot.token_generations:type_name -> fairlead.auth.v1.TokenGeneration
+	0,  // 10: fairlead.router.v1.RouterService.GetRouteTable:input_type -> fairlead.router.v1.GetRouteTableRequest
+	1,  // 11: fairlead.router.v1.RouterService.GetRouteTable:output_type -> fairlead.router.v1.RouteTable
+	11, // [11:12] is the sub-list for method output_type
+	10, // [10:11] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_router_v1_router_service_proto_init() }

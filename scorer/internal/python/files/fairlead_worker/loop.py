@@ -26,7 +26,7 @@ def _load(channel, order):
     try:
         loaded = script.load(order["script"], order.get("source_dir", ""))
     except script.LoadError as e:
-        channel.send({"type": "load_failed", "cause": e.cause}, e.detail.encode("utf-8", "backslashreplace"))
+        channel.send({"type": "load_failed", "reason": e.reason, "cause": e.cause}, e.detail.encode("utf-8", "backslashreplace"))
         return None
     channel.send({"type": "loaded", "request_headers": loaded.wants_headers})
     return loaded

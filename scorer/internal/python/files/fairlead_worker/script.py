@@ -9,14 +9,28 @@ import traceback
 TREE_LINES = 200
 POSITIONAL_KINDS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 HEADERS = "request_headers"
+# What modules are called where they are installed from, when that is another name.
+PACKAGES = {
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "inference_schema": "inference-schema",
+    "pkg_resources": "setuptools",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 WORKER_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class LoadError(Exception):
-    """The script can't serve: cause is one line for people, detail the traceback and what helps to read it."""
+    """The script can't serve: reason is a stable word, cause one line for people, detail the traceback and what helps to read it."""
 
-    def __init__(self, cause, detail=""):
+    def __init__(self, cause, detail="", reason="ScriptError"):
         super().__init__(cause)
+        self.reason = reason
         self.cause = cause
         self.detail = detail
 
@@ -86,7 +100,8 @@ def _import(path):
 def _function(module, path, name):
     function = getattr(module, name, None)
     if not callable(function):
-        raise LoadError("the entry script %s has no function %s()" % (os.path.basename(path), name))
+        text = "the entry script %s has no function %s(): add it"
+        raise LoadError(text % (os.path.basename(path), name), reason="NoInit" if name == "init" else "NoRun")
     return function
 
 
@@ -120,23 +135,35 @@ def _guarded(what, action):
     except LoadError:
         raise
     except SystemExit as e:
-        raise LoadError("%s called sys.exit(%s)" % (what, "" if e.code is None else e.code), format_error(e))
+        raise LoadError("%s called sys.exit(%s)%s" % (what, "" if e.code is None else e.code, _at(e)), format_error(e))
     except ModuleNotFoundError as e:
-        raise LoadError(_missing(e), format_error(e))
+        raise LoadError(_missing(e, _at(e)), format_error(e), "MissingPackage")
     except SyntaxError as e:
         where = "%s line %s" % (os.path.basename(e.filename or "the script"), e.lineno)
         raise LoadError("%s: %s: %s" % (where, type(e).__name__, e.msg), format_error(e))
     except BaseException as e:
-        raise LoadError("%s raised %s" % (what, one_line(e)), format_error(e))
+        raise LoadError("%s raised %s%s" % (what, one_line(e), _at(e)), format_error(e))
+
+
+def _at(error):
+    """Where in the user's files the error came up: the last of their lines that led to it."""
+    here = os.path.realpath(os.environ.get("AML_APP_ROOT") or ".")
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        path = os.path.realpath(frame.filename)
+        if path.startswith(here + os.sep):
+            return " (%s, line %d)" % (os.path.relpath(path, here), frame.lineno)
+    return ""
 
 
 def one_line(error):
     return ("%s: %s" % (type(error).__name__, error)).replace("\n", " ")
 
 
-def _missing(error):
+def _missing(error, where):
     name = error.name or str(error)
     root = name.partition(".")[0]
     if root != name and root in sys.modules:
-        return "the script needs the module %s, which the installed %s does not have" % (name, root)
-    return "the script needs a package that is not installed: %s" % root
+        return "the script needs the module %s, which the installed %s does not have%s" % (name, root, where)
+    text = "the script needs a package that is not installed: %s%s; add %s to the environment"
+    return text % (root, where, PACKAGES.get(root, root))

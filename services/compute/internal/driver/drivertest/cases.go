@@ -184,9 +184,73 @@ func logsAreRead(t *testing.T, bed Bed) {
 	if len(last) != 1 {
 		t.Errorf("the log outlives the replica: %+v", last)
 	}
-	s.Driver.DropLogs(l.WorkloadUID)
-	for lines, err := range s.Driver.ReadLogs(t.Context(), driver.LogQuery{WorkloadUID: l.WorkloadUID, Tail: 1}) {
-		t.Errorf("dropped logs give %+v, %v", lines, err)
+	if got := s.Driver.GoneWorkload(l.Workload); got != l.WorkloadUID {
+		t.Errorf("the logs of %s are those of %q", l.Workload, got)
+	}
+	s.Driver.Sweep(driver.Keep{Workloads: map[string]bool{l.WorkloadUID: true}})
+	if got := s.Driver.GoneWorkload(l.Workload); got != l.WorkloadUID {
+		t.Errorf("what is kept was swept")
+	}
+}
+
+func startsLogIsToldApart(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	l := s.Launch("a", EchoScript)
+	s.Driver.Start(l)
+	first := s.AwaitPhase(t, "a", replica.Answering)
+	if _, err := Score(first.Address, "1"); err != nil {
+		t.Fatal(err)
+	}
+	start := s.text(t, driver.LogQuery{WorkloadUID: l.WorkloadUID, Init: true})
+	if !strings.Contains(start, "init done") || strings.Contains(start, "scored") {
+		t.Errorf("the start:\n%s", start)
+	}
+	bed.Kill(t, first)
+	s.AwaitPhase(t, "a", replica.Ended)
+	l.Process = 1
+	s.Driver.Start(l)
+	second := s.AwaitPhase(t, "a", replica.Answering)
+	if _, err := Score(second.Address, "2"); err != nil {
+		t.Fatal(err)
+	}
+	previous := s.text(t, driver.LogQuery{WorkloadUID: l.WorkloadUID, Previous: true, Follow: true})
+	if !strings.Contains(previous, "scored 1") || strings.Contains(previous, "scored 2") {
+		t.Errorf("the process before:\n%s", previous)
+	}
+	if start := s.text(t, driver.LogQuery{WorkloadUID: l.WorkloadUID, Previous: true, Init: true}); !strings.Contains(start, "init done") || strings.Contains(start, "scored") {
+		t.Errorf("the start of the process before:\n%s", start)
+	}
+}
+
+// text gives the log that there is.
+func (s *Stage) text(t *testing.T, q driver.LogQuery) string {
+	t.Helper()
+	var b strings.Builder
+	for lines, err := range s.Driver.ReadLogs(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range lines {
+			b.WriteString(l.Text + "\n")
+		}
+	}
+	return b.String()
+}
+
+func useIsMeasured(t *testing.T, bed Bed) {
+	t.Helper()
+	s := Begin(t, bed, t.TempDir(), &Artefacts{}, false)
+	s.Driver.Start(s.Launch("a", EchoScript))
+	s.AwaitPhase(t, "a", replica.Answering)
+	used := s.Driver.Usage()["a"]
+	if used.MemoryBytes < 1<<20 || used.MemoryPeakBytes < used.MemoryBytes || used.CPUTime <= 0 {
+		t.Errorf("used: %+v", used)
+	}
+	s.Driver.Stop("a", false)
+	s.AwaitPhase(t, "a", replica.Ended)
+	if used, ok := s.Driver.Usage()["a"]; ok {
+		t.Errorf("used after the end: %+v", used)
 	}
 }
 

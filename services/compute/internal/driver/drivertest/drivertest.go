@@ -49,6 +49,8 @@ func Run(t *testing.T, bed Bed) {
 		{"missing files are told", missingFilesAreTold},
 		{"an end leaves nothing behind", endLeavesNothing},
 		{"logs are read and followed", logsAreRead},
+		{"the log of a start, and of the process before", startsLogIsToldApart},
+		{"what is used is measured", useIsMeasured},
 		{"processes that go on are adopted", processesAreAdopted},
 		{"ending with the driver leaves nothing", endingWithDriverLeavesNothing},
 	} {

@@ -31,7 +31,9 @@ type record struct {
 func (d *Driver) token() string { return d.identity + "." + rand.Text() }
 
 func (p *process) writeRecord() error {
-	data, err := json.Marshal(record{Token: p.token, Launch: p.launch})
+	p.recording.Lock()
+	defer p.recording.Unlock()
+	data, err := json.Marshal(record{Token: p.token, Launch: p.adjusted()})
 	if err != nil {
 		return fmt.Errorf("write the record of a replica: %w", err)
 	}
@@ -116,7 +118,7 @@ func (d *Driver) drop(dir string, cause error) {
 
 func (d *Driver) resume(ctx context.Context, rec record, pid int) {
 	p := d.newProcess(rec.Launch, rec.Token)
-	p.pid = pid
+	p.runsAs(pid)
 	d.mu.Lock()
 	d.processes[rec.Launch.Replica] = p
 	d.mu.Unlock()

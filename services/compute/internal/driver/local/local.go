@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,7 @@ import (
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/files"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/interpreter"
 	"github.com/fairlead/fairlead/services/compute/internal/placement"
+	"github.com/fairlead/fairlead/services/compute/internal/workload"
 )
 
 // Config is what a user decides about this machine.
@@ -46,10 +48,23 @@ type Config struct {
 	DataDir string
 	// ScorerCommand starts a scorer when flags are added.
 	ScorerCommand []string
-	// Python is the interpreter; empty means the best one found.
+	// Python is the interpreter, or several with colons between them to choose
+	// from; empty means those found.
 	Python string
 	// OrphanGrace is how long replicas go on without this process.
 	OrphanGrace time.Duration
+	// CacheBytes is how large the cache of files may grow; what live workloads use
+	// stays in any case.
+	CacheBytes int64
+	// KeepLogs is how long the logs of workloads that are gone are kept, and
+	// GoneLogBytes how many there may be of them.
+	KeepLogs     time.Duration
+	GoneLogBytes int64
+}
+
+// NewDefaultConfig gives what is used where a user says nothing.
+func NewDefaultConfig() Config {
+	return Config{CacheBytes: 20 << 30, KeepLogs: 24 * time.Hour, GoneLogBytes: 256 << 20}
 }
 
 // Deps is what code hands over.
@@ -64,8 +79,10 @@ const (
 	runsFolder   = "replicas"
 	logsFolder   = "logs"
 	cacheFolder  = "cache/sha256"
-	lockPause    = 50 * time.Millisecond
-	groupPrefix  = "fairlead-"
+	// environmentsFolder has virtual environments for what scripts ask, by digest.
+	environmentsFolder = "environments"
+	lockPause          = 50 * time.Millisecond
+	groupPrefix        = "fairlead-"
 )
 
 // Driver runs replicas on this machine.
@@ -76,11 +93,13 @@ type Driver struct {
 	identity string
 	limiter  *cgroup.Limiter
 	devices  []placement.Device
-	python   *choice
+	pythons  *interpreter.Finder
 
 	changes chan struct{}
 	ready   chan struct{}
 	owned   sync.WaitGroup // a process's goroutines
+
+	sweeping atomic.Bool
 
 	mu        sync.Mutex
 	processes map[string]*process
@@ -114,7 +133,7 @@ func New(cfg Config, deps Deps) (*Driver, error) {
 		cache:   files.NewCache(filepath.Join(dir, cacheFolder), deps.Artefacts),
 		limiter: cgroup.Detect("/sys/fs/cgroup", string(self)),
 		devices: accelerator.Find(accelerator.Folder),
-		python:  &choice{done: make(chan struct{})},
+		pythons: interpreter.NewFinder(interpreter.FromEnvironment(cfg.Python, filepath.Join(dir, environmentsFolder))),
 		changes: make(chan struct{}, 1), ready: make(chan struct{}),
 		processes: map[string]*process{},
 	}, nil
@@ -170,7 +189,8 @@ func (d *Driver) Run(ctx context.Context) error {
 	d.mu.Lock()
 	d.running = running
 	d.mu.Unlock()
-	d.own(func() { d.python.find(running, d.cfg.Python, d.log) })
+	d.own(func() { d.findPython(running) })
+	d.own(func() { d.sample(running) })
 	d.adopt(running)
 	close(d.ready)
 	<-ctx.Done()
@@ -239,6 +259,21 @@ func (d *Driver) Start(l driver.Launch) {
 	d.own(func() { p.run(ctx) })
 }
 
+// Adjust gives a running replica other settings; they survive a restart of this
+// process.
+func (d *Driver) Adjust(replica string, settings workload.Settings) {
+	d.mu.Lock()
+	p := d.processes[replica]
+	d.mu.Unlock()
+	if p == nil || p.over() || !p.adjust(settings) {
+		return
+	}
+	// Without its folder it is not prepared yet, or it is over.
+	if err := p.writeRecord(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.log.Warn("a replica's new settings will not survive a restart", "replica", replica, "error", err)
+	}
+}
+
 // Stop ends the process of a replica.
 func (d *Driver) Stop(replica string, drain bool) {
 	d.mu.Lock()
@@ -304,30 +339,22 @@ func (d *Driver) changed() {
 // Accelerators gives the devices of this machine.
 func (d *Driver) Accelerators() []placement.Device { return slices.Clone(d.devices) }
 
-// choice is the interpreter, chosen once in the background.
-type choice struct {
-	done  chan struct{}
-	found interpreter.Interpreter
-	err   error
+// CheckPython says why no interpreter of this machine has what is asked.
+func (d *Driver) CheckPython(ctx context.Context, ask *workload.Python) error {
+	_, err := d.pythons.For(ctx, ask)
+	return err
 }
 
-func (c *choice) find(ctx context.Context, configured string, log *slog.Logger) {
-	defer close(c.done)
-	c.found, c.err = interpreter.Choose(ctx, configured, os.Getenv("PATH"))
-	if c.err != nil {
-		log.Warn("no Python for replicas", "error", c.err)
+// findPython looks for the interpreter of most replicas ahead of the first one.
+func (d *Driver) findPython(ctx context.Context) {
+	found, err := d.pythons.Default(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.log.Warn("no Python for replicas", "error", err)
+		}
 		return
 	}
-	log.Info("Python for replicas", "path", c.found.Path, "version", c.found.Version, "packages", c.found.Packages)
-}
-
-func (c *choice) wait(ctx context.Context) (interpreter.Interpreter, error) {
-	select {
-	case <-c.done:
-		return c.found, c.err
-	case <-ctx.Done():
-		return interpreter.Interpreter{}, ctx.Err()
-	}
+	d.log.Info("Python for replicas", "path", found.Path, "version", found.Version, "packages", found.Usual())
 }
 
 func writeWhole(file string, data []byte) error {

@@ -29,16 +29,6 @@ func (d *Driver) logName(workloadUID, replica string) string {
 	return filepath.Join(d.logFolder(workloadUID), replica)
 }
 
-// DropLogs removes the logs of a workload.
-func (d *Driver) DropLogs(workloadUID string) {
-	if workloadUID == "" {
-		return
-	}
-	if err := os.RemoveAll(d.logFolder(workloadUID)); err != nil {
-		d.log.Warn("logs cannot be removed", "error", err)
-	}
-}
-
 // pruneLogs keeps the logs of the replicas that ended last.
 func (d *Driver) pruneLogs(workloadUID string) {
 	dir := d.logFolder(workloadUID)
@@ -68,10 +58,13 @@ func (d *Driver) ReadLogs(ctx context.Context, q driver.LogQuery) iter.Seq2[[]dr
 		if q.Tail <= 0 || q.Tail > tailLimit {
 			q.Tail = tailLimit
 		}
-		r := &logReader{driver: d, query: q, followers: map[string]*logfile.Follower{}}
+		r := &logReader{
+			driver: d, query: q, followers: map[string]*logfile.Follower{},
+			part: logfile.Part{Previous: q.Previous, Start: q.Init},
+		}
 		first := r.more(q.Tail)
 		first = first[max(0, len(first)-q.Tail):]
-		if !inBatches(first, yield) || !q.Follow {
+		if !inBatches(first, yield) || !q.Follow || r.part != (logfile.Part{}) {
 			return
 		}
 		tick := time.NewTicker(followPause)
@@ -103,6 +96,7 @@ func inBatches(lines []driver.LogLine, yield func([]driver.LogLine, error) bool)
 type logReader struct {
 	driver    *Driver
 	query     driver.LogQuery
+	part      logfile.Part
 	followers map[string]*logfile.Follower
 }
 
@@ -118,10 +112,10 @@ func (r *logReader) more(most int) []driver.LogLine {
 		var lines []logfile.Line
 		if f := r.followers[name]; f != nil {
 			lines = f.Next(now)
-		} else if r.query.Follow {
+		} else if r.query.Follow && r.part == (logfile.Part{}) {
 			lines, r.followers[name] = logfile.Follow(filepath.Join(dir, name), most, now)
 		} else {
-			lines = logfile.Tail(filepath.Join(dir, name), most, now)
+			lines = logfile.Tail(filepath.Join(dir, name), r.part, most, now)
 		}
 		for _, l := range lines {
 			out = append(out, driver.LogLine{Time: l.Time, Replica: name, Text: l.Text})

@@ -24,7 +24,7 @@ const (
 // often whether the script is ready; then it asks by the liveness probe's
 // settings whether the process is alive, so the initial delay ends early.
 type prober struct {
-	probe    workload.Probe
+	settings func() workload.Probe // as they are now
 	client   *http.Client
 	pause    time.Duration
 	wasReady bool
@@ -45,23 +45,24 @@ const (
 	isLost
 )
 
-func newProber(probe workload.Probe) *prober {
+func newProber(settings func() workload.Probe) *prober {
 	return &prober{
-		probe: probe, pause: firstReadyPause,
+		settings: settings, pause: firstReadyPause,
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
 	}
 }
 
 // patience is how long a process may take to become ready.
 func (p *prober) patience() time.Duration {
-	return p.probe.InitialDelay + time.Duration(p.probe.FailureThreshold)*p.probe.Period
+	probe := p.settings()
+	return probe.InitialDelay + time.Duration(probe.FailureThreshold)*probe.Period
 }
 
 // ask sends one probe. It does not change p.
 func (p *prober) ask(ctx context.Context, address string) probeResult {
 	path, timeout := readyPath, readyTimeout
 	if p.wasReady {
-		path, timeout = livePath, p.probe.Timeout
+		path, timeout = livePath, p.settings().Timeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -104,10 +105,11 @@ func reason(status int, body []byte) string {
 
 // judge counts a result and says when to ask again.
 func (p *prober) judge(r probeResult, age time.Duration) (time.Duration, verdict) {
+	probe := p.settings()
 	if !p.wasReady {
 		if r.ok {
 			p.wasReady, p.failures = true, 0
-			return p.probe.Period, isReady
+			return probe.Period, isReady
 		}
 		if age > p.patience() {
 			return 0, isLost
@@ -117,15 +119,15 @@ func (p *prober) judge(r probeResult, age time.Duration) (time.Duration, verdict
 		return pause, isStarting
 	}
 	if r.ok {
-		if p.answers++; p.answers >= p.probe.SuccessThreshold {
+		if p.answers++; p.answers >= probe.SuccessThreshold {
 			p.failures = 0
 		}
-		return p.probe.Period, isReady
+		return probe.Period, isReady
 	}
 	p.answers = 0
 	p.failures++
-	if p.failures >= p.probe.FailureThreshold {
+	if p.failures >= probe.FailureThreshold {
 		return 0, isLost
 	}
-	return p.probe.Period, isReady
+	return probe.Period, isReady
 }

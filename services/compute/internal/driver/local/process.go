@@ -2,20 +2,19 @@ package local
 
 import (
 	"context"
-	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/fairlead/fairlead/services/compute/internal/driver"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/cgroup"
+	"github.com/fairlead/fairlead/services/compute/internal/driver/local/interpreter"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/logfile"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/proc"
 	"github.com/fairlead/fairlead/services/compute/internal/replica"
-	"github.com/fairlead/fairlead/services/compute/internal/resource"
+	"github.com/fairlead/fairlead/services/compute/internal/workload"
 )
 
 const (
@@ -45,25 +44,57 @@ type process struct {
 	cmd    *exec.Cmd // nil when it was taken over
 	group  *cgroup.Group
 	prober *prober
+	python interpreter.Interpreter // valid once it is prepared
 
 	drain chan struct{} // closed when it is to finish
 	kill  chan struct{} // closed when it is to end at once
 	ended chan struct{} // closed when nothing of it is left
 
+	recording sync.Mutex // one writes the record at a time
+
 	mu       sync.Mutex
+	session  int   // pid, once it runs
+	peak     int64 // the most memory that was seen in use
 	seen     replica.Observation
 	stopping bool
 	killing  bool
+	settings workload.Settings // those of launch may be older
+
+	usageShown time.Time // when what it uses last made news
 }
 
 func (d *Driver) newProcess(l driver.Launch, token string) *process {
-	return &process{
-		driver: d, launch: l, token: token, dir: filepath.Join(d.cfg.DataDir, runsFolder, l.Replica),
-		log:    logfile.New(d.logName(l.WorkloadUID, l.Replica), maxLogBytes),
-		prober: newProber(l.Spec.Liveness),
-		drain:  make(chan struct{}), kill: make(chan struct{}), ended: make(chan struct{}),
+	p := &process{
+		driver: d, launch: l, settings: l.Spec.Settings(), token: token, dir: filepath.Join(d.cfg.DataDir, runsFolder, l.Replica),
+		log:   logfile.New(d.logName(l.WorkloadUID, l.Replica), maxLogBytes),
+		drain: make(chan struct{}), kill: make(chan struct{}), ended: make(chan struct{}),
 		seen: replica.Observation{Phase: replica.Preparing, Process: l.Process, StartTime: time.Now()},
 	}
+	p.prober = newProber(func() workload.Probe { return p.now().Liveness })
+	return p
+}
+
+// now gives the settings that hold now.
+func (p *process) now() workload.Settings {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.settings
+}
+
+// adjust says whether the settings are others than before.
+func (p *process) adjust(s workload.Settings) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := p.settings != s
+	p.settings = s
+	return changed
+}
+
+// adjusted gives what the process was started with, with the settings of now.
+func (p *process) adjusted() driver.Launch {
+	l, s := p.launch, p.now()
+	l.Spec.Liveness, l.Spec.DrainTimeout = s.Liveness, s.DrainTimeout
+	return l
 }
 
 // see gives what there is to see of it.
@@ -71,6 +102,14 @@ func (p *process) see() driver.Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return driver.Process{Launch: p.launch, Observation: p.seen, Stopping: p.stopping}
+}
+
+// runsAs notes the process that is looked after; it leads a session.
+func (p *process) runsAs(pid int) {
+	p.pid = pid
+	p.mu.Lock()
+	p.session = pid
+	p.mu.Unlock()
 }
 
 func (p *process) over() bool {
@@ -129,11 +168,11 @@ func (p *process) run(ctx context.Context) {
 		err = p.spawn(preparing)
 	}
 	if err != nil {
-		cause := replica.Cause{Reason: "StartError", Message: err.Error()}
+		cause, cannotStart := whyNotStarted(err)
 		if p.asked(p.drain) {
-			cause = replica.Cause{Reason: "Stopped", Message: "ended before it was started"}
+			cause, cannotStart = replica.Cause{Reason: reasonStopped, Message: "ended before it was started"}, false
 		}
-		p.finish(cause, false)
+		p.finish(cause, cannotStart)
 		return
 	}
 	p.show(func(o *replica.Observation) { o.Phase, o.StartTime = replica.Launched, time.Now() })
@@ -190,48 +229,6 @@ func (p *process) conclude(w *watch, status exitStatus) {
 	}
 	cause, cannotStart := p.explain(w, status)
 	p.finish(cause, cannotStart)
-}
-
-// scriptError is the exit code of a scorer whose script cannot start.
-const scriptError = 3
-
-func (p *process) explain(w *watch, status exitStatus) (cause replica.Cause, cannotStart bool) {
-	words := logfile.LastWords(p.driver.logName(p.launch.WorkloadUID, p.launch.Replica), lastWords)
-	switch {
-	case w.cause.Reason != "":
-		cause = w.cause
-	case p.group.OOMKills() > 0:
-		cause = p.outOfMemory()
-	case p.asked(p.drain):
-		return replica.Cause{Reason: "Stopped", Message: "ended as it was told to"}, false
-	case status.known && status.code == scriptError:
-		cause = replica.Cause{Reason: "ScriptError", Message: "the script cannot start"}
-		if line := lastLine(words); line != "" {
-			cause.Message = strings.TrimPrefix(line, "scorer: ")
-		}
-		cannotStart = true
-	case status.known && status.signal != 0:
-		cause = replica.Cause{Reason: "Killed", Message: fmt.Sprintf("the process was killed by signal %d (%s)", status.signal, status.signal)}
-	case status.known:
-		cause = replica.Cause{Reason: "Exited", Message: fmt.Sprintf("the process ended with exit code %d", status.code)}
-	default:
-		cause = replica.Cause{Reason: "Exited", Message: "the process ended"}
-	}
-	cause.LogLines = words
-	return cause, cannotStart
-}
-
-func (p *process) outOfMemory() replica.Cause {
-	return replica.Cause{Reason: "OutOfMemory", Message: "out of memory: limit " + resource.Memory(p.launch.Spec.Limit.MemoryBytes)}
-}
-
-func lastLine(lines []string) string {
-	for i := len(lines) - 1; i >= 0; i-- {
-		if line := strings.TrimSpace(lines[i]); line != "" {
-			return line
-		}
-	}
-	return ""
 }
 
 // finish removes what is left and publishes the end.

@@ -18,7 +18,6 @@ import (
 
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/cgroup"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/files"
-	"github.com/fairlead/fairlead/services/compute/internal/driver/local/interpreter"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/proc"
 )
 
@@ -30,16 +29,29 @@ const (
 
 // timeoutMargin is how much later than the router a scorer gives a request up:
 // the router's answer says what happened, the scorer's only frees the worker.
-const timeoutMargin = 5 * time.Second
+// longestTimeout is the longest that an endpoint can have: timeouts may be raised
+// while a scorer runs, so it goes by that.
+const (
+	timeoutMargin  = 5 * time.Second
+	longestTimeout = 5 * time.Minute
+)
 
-// prepare lays out the folder of the replica.
+// prepare chooses the interpreter, so that a mismatch is known before anything
+// is fetched, and lays out the folder of the replica.
 func (p *process) prepare(ctx context.Context) error {
+	var err error
+	if p.python, err = p.driver.pythons.For(ctx, p.launch.Spec.Python); err != nil {
+		return err
+	}
 	for _, dir := range []string{p.dir, filepath.Join(p.dir, modelsFolder), filepath.Join(p.dir, workFolder), filepath.Dir(p.driver.logName(p.launch.WorkloadUID, p.launch.Replica))} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the replica's folder: %w", err)
 		}
 	}
-	if err := errors.Join(os.RemoveAll(filepath.Join(p.dir, appFolder)), os.RemoveAll(filepath.Join(p.dir, addressFile))); err != nil {
+	if err := p.driver.nameLogs(p.launch.WorkloadUID, p.launch.Workload); err != nil {
+		return fmt.Errorf("name the replica's log: %w", err)
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(p.dir, appFolder)), os.RemoveAll(filepath.Join(p.dir, addressFile)), os.RemoveAll(filepath.Join(p.dir, failureFile))); err != nil {
 		return fmt.Errorf("clean the replica's folder: %w", err)
 	}
 	// Scripts may write beside themselves, so the source is copied; models are big and shared.
@@ -57,10 +69,6 @@ func (p *process) prepare(ctx context.Context) error {
 
 // spawn writes the record, then starts the process and puts it under its limits.
 func (p *process) spawn(ctx context.Context) error {
-	python, err := p.driver.python.wait(ctx)
-	if err != nil {
-		return err
-	}
 	if err := p.writeRecord(); err != nil {
 		return err
 	}
@@ -69,7 +77,7 @@ func (p *process) spawn(ctx context.Context) error {
 		return err
 	}
 	defer output.Close()
-	argv := p.command(python)
+	argv := p.command()
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it may outlive this driver; its end is the work of stop
 	cmd.Dir = filepath.Join(p.dir, appFolder)
 	cmd.Env = p.environment(os.Environ())
@@ -83,7 +91,8 @@ func (p *process) spawn(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the scorer: %w", err)
 	}
-	p.cmd, p.pid = cmd, cmd.Process.Pid
+	p.cmd = cmd
+	p.runsAs(cmd.Process.Pid)
 	p.enter()
 	return nil
 }
@@ -119,7 +128,7 @@ func (d *Driver) findGroup(p *process) *cgroup.Group {
 }
 
 // command gives the scorer's command line.
-func (p *process) command(python interpreter.Interpreter) []string {
+func (p *process) command() []string {
 	spec := p.launch.Spec
 	models := filepath.Join(p.dir, modelsFolder)
 	model := models
@@ -128,14 +137,14 @@ func (p *process) command(python interpreter.Interpreter) []string {
 	}
 	return append(slices.Clone(p.driver.cfg.ScorerCommand),
 		"--listen", "127.0.0.1:0",
-		"--address-file", filepath.Join(p.dir, addressFile),
+		"--address-file", filepath.Join(p.dir, addressFile), "--failure-file", filepath.Join(p.dir, failureFile),
 		"--source-dir", filepath.Join(p.dir, appFolder),
 		"--entry-script", spec.EntryScript,
 		"--model-dir", model, "--models-root", models,
-		"--python", python.Path,
+		"--python", p.python.Path,
 		"--workers", strconv.Itoa(p.workers()),
-		"--scoring-timeout", (spec.ScoringTimeout + timeoutMargin).String(),
-		"--drain-timeout", spec.DrainTimeout.String(),
+		"--scoring-timeout", (max(spec.ScoringTimeout, longestTimeout) + timeoutMargin).String(),
+		"--drain-timeout", max(spec.DrainTimeout, longestTimeout).String(),
 		"--run-dir", filepath.Join(p.dir, workFolder),
 		"--supervisor-lock", filepath.Join(p.driver.cfg.DataDir, lockFile),
 		"--orphan-grace", p.driver.cfg.OrphanGrace.String(),

@@ -2,14 +2,12 @@ package local
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/fairlead/fairlead/services/compute/internal/driver/local/proc"
 	"github.com/fairlead/fairlead/services/compute/internal/replica"
 )
 
@@ -65,7 +63,7 @@ func (w *watch) passDeadline() {
 	}
 	w.termed = true
 	_ = syscall.Kill(w.p.pid, syscall.SIGTERM)
-	w.deadline.Reset(w.p.launch.Spec.DrainTimeout + drainMargin)
+	w.deadline.Reset(w.p.now().DrainTimeout + drainMargin)
 }
 
 // probe asks the process how it is; the answer comes by a channel.
@@ -92,6 +90,7 @@ func (w *watch) judge(r probeResult) {
 	switch verdict {
 	case isReady:
 		if before.Phase != replica.Answering {
+			w.noteReady()
 			w.p.show(func(o *replica.Observation) {
 				o.Phase, o.Cause = replica.Answering, replica.Cause{}
 				if o.ReadySince.IsZero() {
@@ -105,10 +104,20 @@ func (w *watch) judge(r probeResult) {
 			w.p.show(func(o *replica.Observation) { o.Phase, o.Cause = replica.Launched, message })
 		}
 	case isLost:
-		w.giveUp(replica.Cause{Reason: "Unresponsive", Message: w.p.prober.complaint(r)})
+		w.giveUp(w.p.prober.silence(r, before.Address != ""))
 		return
 	}
 	w.probeAt.Reset(next)
+}
+
+// noteReady marks the end of the start in the log.
+func (w *watch) noteReady() {
+	if !w.p.see().ReadySince.IsZero() {
+		return
+	}
+	if err := w.p.log.Ready(); err != nil {
+		w.p.driver.log.Warn("the log of a replica cannot be kept in order", "replica", w.p.launch.Replica, "error", err)
+	}
 }
 
 // giveUp ends a process that nobody asked to end.
@@ -132,12 +141,12 @@ func (w *watch) lookAround() {
 	if w.p.group.LimitsMemory() {
 		// The kernel ends only the biggest process of the group; the rest is of no use without it.
 		if w.p.group.OOMKills() > 0 {
-			w.giveUp(w.p.outOfMemory())
+			w.giveUp(w.p.outOfMemory(w.p.group.PeakBytes()))
 		}
 		return
 	}
-	if proc.SessionRSS(w.p.pid) > limit {
-		w.giveUp(w.p.outOfMemory())
+	if used, over := w.p.overLimit(); over {
+		w.giveUp(w.p.outOfMemory(used))
 	}
 }
 
@@ -149,12 +158,4 @@ func readAddress(dir string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(data))
-}
-
-// complaint says what is wrong with a process that is given up.
-func (p *prober) complaint(r probeResult) string {
-	if p.wasReady {
-		return fmt.Sprintf("did not answer its liveness probe %d times in a row (%s)", p.probe.FailureThreshold, r.failure)
-	}
-	return fmt.Sprintf("was not ready %s after its start (%s)", p.patience(), r.failure)
 }

@@ -187,6 +187,27 @@ func (g *Group) OOMKills() int {
 	return 0
 }
 
+// PeakBytes says how much memory the group has used at most; 0 where the kernel
+// does not say.
+func (g *Group) PeakBytes() int64 {
+	if g == nil || g.memory == "" {
+		return 0
+	}
+	file := "memory.max_usage_in_bytes"
+	if g.version == 2 {
+		file = "memory.peak"
+	}
+	data, err := os.ReadFile(filepath.Join(g.memory, file))
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // Remove deletes the group, which must be empty.
 func (g *Group) Remove() error {
 	if g == nil {

@@ -3,7 +3,9 @@
 // copied or hard-linked where they are wanted.
 //
 // A Cache is safe for concurrent use: one digest is fetched once at a time, and
-// a file appears under its name only when it is whole.
+// a file appears under its name only when it is whole; what could not be written
+// to its end, because the disk is full, is removed. Sweep keeps the cache's size
+// in bounds; how recently a file was used is its modification time.
 package files
 
 import (
@@ -17,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/fairlead/fairlead/services/compute/internal/workload"
 )
@@ -25,6 +28,9 @@ import (
 type Source interface {
 	Open(ctx context.Context, sha256 string) (io.ReadCloser, int64, error)
 }
+
+// fetchPrefix begins the names of files that are being fetched.
+const fetchPrefix = ".fetch-"
 
 // How files are put in place.
 type How int
@@ -62,7 +68,7 @@ func (c *Cache) Lay(ctx context.Context, wanted []workload.File, dir string, how
 		}
 		target := filepath.Join(dir, filepath.FromSlash(f.Path))
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-			return fmt.Errorf("make room for %s: %w", f.Path, err)
+			return fmt.Errorf("make room for %s: %w", f.Path, inSpace(err, dir, f.Size))
 		}
 		if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("replace %s: %w", f.Path, err)
@@ -71,7 +77,7 @@ func (c *Cache) Lay(ctx context.Context, wanted []workload.File, dir string, how
 			continue
 		}
 		if err := copyFile(content, target); err != nil {
-			return fmt.Errorf("copy %s: %w", f.Path, err)
+			return fmt.Errorf("copy %s: %w", f.Path, inSpace(err, dir, f.Size))
 		}
 	}
 	return nil
@@ -85,6 +91,8 @@ func (c *Cache) fetch(ctx context.Context, f workload.File) (string, error) {
 	defer lock.Unlock()
 	path := filepath.Join(c.dir, f.SHA256[:2], f.SHA256)
 	if c.intact(path, f) {
+		now := time.Now()
+		_ = os.Chtimes(path, now, now) // at worst it is fetched again one day
 		return path, nil
 	}
 	if err := c.download(ctx, path, f); err != nil {
@@ -125,22 +133,25 @@ func (c *Cache) download(ctx context.Context, path string, f workload.File) erro
 	}
 	defer content.Close()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+		return inSpace(err, c.dir, f.Size)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".fetch-")
+	if free, known := freeBytes(c.dir); known && free < f.Size {
+		return &SpaceError{Path: c.dir, Needed: f.Size, Free: free}
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), fetchPrefix)
 	if err != nil {
-		return err
+		return inSpace(err, c.dir, f.Size)
 	}
 	defer os.Remove(temp.Name())
 	h := sha256.New()
 	size, err := io.Copy(io.MultiWriter(temp, h), content)
 	if err = errors.Join(err, temp.Chmod(0o444), temp.Close()); err != nil {
-		return err
+		return inSpace(err, c.dir, f.Size)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != f.SHA256 || size != f.Size {
-		return fmt.Errorf("the artefact store gave %d bytes with SHA-256 %s instead of %d with %s", size, got, f.Size, f.SHA256)
+		return &DigestError{Path: f.Path, Want: f.SHA256, Got: got, WantSize: f.Size, GotSize: size}
 	}
-	return os.Rename(temp.Name(), path)
+	return inSpace(os.Rename(temp.Name(), path), c.dir, f.Size)
 }
 
 func (c *Cache) lock(digest string) *sync.Mutex {
@@ -169,5 +180,8 @@ func copyFile(from, to string) error {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	if err = errors.Join(err, out.Close()); err != nil {
+		return errors.Join(err, os.Remove(to))
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fairlead/fairlead/services/compute/internal/driver/drivertest"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/files"
@@ -91,12 +92,60 @@ func TestDamageIsFoundAndMended(t *testing.T) {
 	}
 }
 
+func TestSweepRemovesWhatWasNotUsedForLongest(t *testing.T) {
+	source := &counting{Artefacts: &drivertest.Artefacts{}}
+	dir := t.TempDir()
+	cache := files.NewCache(dir, source)
+	now := time.Now()
+	var all []workload.File
+	for i, name := range []string{"oldest", "older", "newer", "fresh"} {
+		f := source.Put(name, strings.Repeat(name[:1], 100)+name)
+		if err := cache.Lay(t.Context(), []workload.File{f}, filepath.Join(t.TempDir(), name), files.Link); err != nil {
+			t.Fatal(err)
+		}
+		used := now.Add(time.Duration(i-3) * time.Hour)
+		if err := os.Chtimes(filepath.Join(dir, f.SHA256[:2], f.SHA256), used, used); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, f)
+	}
+	cut := filepath.Join(dir, all[0].SHA256[:2], ".fetch-1")
+	if err := os.WriteFile(cut, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(cut, now.Add(-time.Hour), now.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	there := func() string {
+		var names []string
+		for _, f := range all {
+			if _, err := os.Stat(filepath.Join(dir, f.SHA256[:2], f.SHA256)); err == nil {
+				names = append(names, f.Path)
+			}
+		}
+		return strings.Join(names, " ")
+	}
+	if swept := cache.Sweep(1000, nil, now); swept.Removed != 0 || swept.Unfinished != 1 || swept.Files != 4 {
+		t.Errorf("within the limit: %+v", swept)
+	}
+	keep := map[string]bool{all[0].SHA256: true}
+	if swept := cache.Sweep(330, keep, now); swept.Removed != 1 || there() != "oldest newer fresh" {
+		t.Errorf("one too many: %+v, left %s", swept, there())
+	}
+	if cache.Sweep(0, keep, now); there() != "oldest fresh" {
+		t.Errorf("what is kept, and what was just used, stays: %s", there())
+	}
+	if err := cache.Lay(t.Context(), all, t.TempDir(), files.Copy); err != nil || there() != "oldest older newer fresh" {
+		t.Errorf("what was removed is fetched again: %v, %s", err, there())
+	}
+}
+
 func TestWrongContentAndPathsAreRefused(t *testing.T) {
 	source := &counting{Artefacts: &drivertest.Artefacts{}, wrong: true}
 	f := source.Put("a.txt", "content")
 	dir := t.TempDir()
 	cache := files.NewCache(dir, source)
-	if err := cache.Lay(t.Context(), []workload.File{f}, t.TempDir(), files.Copy); err == nil || !strings.Contains(err.Error(), "fetch a.txt: the artefact store gave 14 bytes") {
+	if err := cache.Lay(t.Context(), []workload.File{f}, t.TempDir(), files.Copy); err == nil || !strings.Contains(err.Error(), "expected 7 bytes with SHA-256 "+f.SHA256+", got 14 bytes") {
 		t.Errorf("wrong content: %v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*", "*"))

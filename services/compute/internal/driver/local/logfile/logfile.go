@@ -8,6 +8,8 @@
 // bounds: a full file is copied aside and emptied. Lines written in that very
 // moment can be lost.
 //
+// Ready notes where the output of the start ends, so that it can be read alone.
+//
 // A name stands for up to three files: name.previous.log of the process before,
 // name.1.log what was moved aside, name.log what is written now. A Log has one
 // user at a time; reading is safe beside it.
@@ -19,6 +21,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,7 +32,11 @@ const (
 	suffixAside    = ".1.log"
 	suffixPrevious = ".previous.log"
 	suffixMarks    = ".times"
+	suffixReady    = ".ready"
 )
+
+// besides are the suffixes of what lies beside a file of output.
+func besides() []string { return []string{"", suffixMarks, suffixReady} }
 
 // Log is the output of one process.
 type Log struct {
@@ -44,9 +51,12 @@ func New(name string, most int64) *Log { return &Log{name: name, most: most} }
 // Begin keeps the output so far as that of the previous process and gives the
 // file for the next one, to be closed by the caller.
 func (l *Log) Begin() (*os.File, error) {
-	for _, suffix := range []string{"", suffixMarks} {
+	for _, suffix := range besides() {
 		err := os.Rename(l.name+suffixNow+suffix, l.name+suffixPrevious+suffix)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			_ = os.Remove(l.name + suffixPrevious + suffix)
+		case err != nil:
 			return nil, fmt.Errorf("keep the previous log: %w", err)
 		}
 		_ = os.Remove(l.name + suffixAside + suffix)
@@ -82,10 +92,28 @@ func (l *Log) Mark(now time.Time) error {
 	return l.putAside()
 }
 
+// Ready notes that what is written from now on is no more of the start.
+func (l *Log) Ready() error {
+	info, err := os.Stat(l.name + suffixNow)
+	if err != nil {
+		return nil //nolint:nilerr // nothing has been written yet
+	}
+	err = os.WriteFile(l.name+suffixNow+suffixReady, []byte(strconv.FormatInt(info.Size(), 10)+"\n"), 0o644)
+	if err != nil {
+		return fmt.Errorf("note the end of the start in a log: %w", err)
+	}
+	return nil
+}
+
 func (l *Log) putAside() error {
 	from, to := l.name+suffixNow, l.name+suffixAside
 	if err := errors.Join(copyOver(from, to), copyOver(from+suffixMarks, to+suffixMarks)); err != nil {
 		return fmt.Errorf("put a full log aside: %w", err)
+	}
+	// Where the start ends is in the first file that was put aside, and later in none.
+	_ = os.Remove(to + suffixReady)
+	if err := os.Rename(from+suffixReady, to+suffixReady); err == nil {
+		_ = os.WriteFile(from+suffixReady, []byte("0\n"), 0o644)
 	}
 	l.seen = 0
 	if err := errors.Join(os.Truncate(from, 0), os.Truncate(from+suffixMarks, 0)); err != nil {
@@ -111,8 +139,9 @@ func copyOver(from, to string) error {
 // Remove deletes all files of a name.
 func Remove(name string) {
 	for _, suffix := range []string{suffixNow, suffixAside, suffixPrevious} {
-		_ = os.Remove(name + suffix)
-		_ = os.Remove(name + suffix + suffixMarks)
+		for _, beside := range besides() {
+			_ = os.Remove(name + suffix + beside)
+		}
 	}
 }
 

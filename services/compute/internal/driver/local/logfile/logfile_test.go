@@ -57,7 +57,7 @@ func TestLinesHaveTimes(t *testing.T) {
 	write(t, f, "three\r\nfo")
 	mark(t, l, at(3))
 	write(t, f, "ur\nunfinished")
-	got := plain(logfile.Tail(name, 10, at(9)))
+	got := plain(logfile.Tail(name, logfile.Part{}, 10, at(9)))
 	if diff := cmp.Diff([]string{"1 one", "1 two", "3 three", "9 four", "9 unfinished"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -67,7 +67,7 @@ func TestLinesHaveTimes(t *testing.T) {
 	again := logfile.New(name, 1<<20)
 	again.Resume()
 	mark(t, again, at(20))
-	if got := plain(logfile.Tail(name, 1, at(30))); got[0] != "20 unfinished" {
+	if got := plain(logfile.Tail(name, logfile.Part{}, 1, at(30))); got[0] != "20 unfinished" {
 		t.Errorf("after a restart of the supervisor: %v", got)
 	}
 }
@@ -90,7 +90,7 @@ func TestSizeIsBounded(t *testing.T) {
 	if len(followed) != 20 || followed[19] != "19 line number 19" {
 		t.Errorf("followed: %v", followed)
 	}
-	kept := plain(logfile.Tail(name, 100, at(30)))
+	kept := plain(logfile.Tail(name, logfile.Part{}, 100, at(30)))
 	if n := len(kept); n < 3 || n > 8 || kept[n-1] != "19 line number 19" {
 		t.Errorf("kept: %v", kept)
 	}
@@ -106,7 +106,7 @@ func TestPreviousProcessIsKept(t *testing.T) {
 	f := begin(t, l)
 	write(t, f, "second\n")
 	mark(t, l, at(2))
-	if diff := cmp.Diff([]string{"1 first", "2 second"}, plain(logfile.Tail(name, 10, at(9)))); diff != "" {
+	if diff := cmp.Diff([]string{"1 first", "2 second"}, plain(logfile.Tail(name, logfile.Part{}, 10, at(9)))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"2 second"}, plain(follower.Next(at(9)))); diff != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,19 +17,57 @@ const longestLine = 64 << 10
 type Line struct {
 	Time time.Time
 	Text string
+	end  int64 // the offset after it
+}
+
+// Part says which part of a name's output is wanted.
+type Part struct {
+	// Previous is the output of the process before, instead of all there is.
+	Previous bool
+	// Start is only what was written before the process was ready.
+	Start bool
 }
 
 // Tail gives the last lines of a name, over all of its files.
-func Tail(name string, most int, now time.Time) []Line {
+func Tail(name string, part Part, most int, now time.Time) []Line {
 	var out []Line
-	for _, suffix := range []string{suffixPrevious, suffixAside, suffixNow} {
+	suffixes := []string{suffixPrevious, suffixAside, suffixNow}
+	switch {
+	case part.Previous:
+		suffixes = suffixes[:1]
+	case part.Start: // of one process
+		suffixes = suffixes[1:]
+	}
+	for _, suffix := range suffixes {
 		lines, _ := readFile(name+suffix, 0, now, withUnfinished)
+		if part.Start {
+			lines = beforeReady(name+suffix, lines)
+		}
 		out = append(out, lines...)
 		if len(out) > most {
 			out = append([]Line(nil), out[len(out)-most:]...)
 		}
 	}
 	return out
+}
+
+// beforeReady leaves out the lines after the start; all are of it while nothing
+// says where it ends.
+func beforeReady(file string, lines []Line) []Line {
+	data, err := os.ReadFile(file + suffixReady)
+	if err != nil {
+		return lines
+	}
+	end, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return lines
+	}
+	for i, l := range lines {
+		if l.end > end {
+			return lines[:i]
+		}
+	}
+	return lines
 }
 
 // LastWords gives the last lines of the present process.
@@ -115,7 +154,7 @@ func readFile(file string, from int64, now time.Time, last ending) ([]Line, int6
 			return out, offset
 		}
 		offset += int64(len(chunk))
-		out = append(out, Line{Time: times.at(offset), Text: strings.ToValidUTF8(strings.TrimRight(string(chunk), "\r\n"), "\uFFFD")})
+		out = append(out, Line{Time: times.at(offset), end: offset, Text: strings.ToValidUTF8(strings.TrimRight(string(chunk), "\r\n"), "\uFFFD")})
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return out, offset
 		}

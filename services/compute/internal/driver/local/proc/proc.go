@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Info is a line of the process table.
@@ -17,6 +18,8 @@ type Info struct {
 	PID, Session int
 	Zombie       bool
 	RSSBytes     int64
+	// CPUTime is what it and those of its children that were waited for have used.
+	CPUTime time.Duration
 }
 
 // List gives all processes that can be seen.
@@ -52,8 +55,13 @@ func Stat(pid int) (Info, error) {
 const (
 	fieldState   = 0
 	fieldSession = 3
+	fieldUser    = 11 // then the system's time, and both of children
 	fieldRSS     = 21
 )
+
+// tick is the kernel's unit of processor time towards programs, on every
+// architecture that Go runs on.
+const tick = time.Second / 100
 
 func parse(pid int, stat string) (Info, error) {
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
@@ -68,8 +76,19 @@ func parse(pid int, stat string) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("process %d: resident pages %q: %w", pid, fields[fieldRSS], err)
 	}
+	var ticks int64
+	for _, field := range fields[fieldUser : fieldUser+4] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return Info{}, fmt.Errorf("process %d: processor time %q: %w", pid, field, err)
+		}
+		ticks += n
+	}
 	state := fields[fieldState]
-	return Info{PID: pid, Session: session, Zombie: state == "Z" || state == "X", RSSBytes: pages * int64(os.Getpagesize())}, nil
+	return Info{
+		PID: pid, Session: session, Zombie: state == "Z" || state == "X",
+		RSSBytes: pages * int64(os.Getpagesize()), CPUTime: time.Duration(ticks) * tick,
+	}, nil
 }
 
 // Variable gives a variable of the environment that a process was started with.
@@ -96,6 +115,24 @@ func SessionRSS(session int) int64 {
 		}
 	}
 	return sum
+}
+
+// Usage is what the processes of a session use.
+type Usage struct {
+	RSSBytes int64
+	CPUTime  time.Duration
+}
+
+// Sessions gives what each session uses.
+func Sessions() map[int]Usage {
+	out := map[int]Usage{}
+	for _, p := range List() {
+		u := out[p.Session]
+		u.RSSBytes += p.RSSBytes
+		u.CPUTime += p.CPUTime
+		out[p.Session] = u
+	}
+	return out
 }
 
 // Kill ends all processes for which match holds, and those that they start

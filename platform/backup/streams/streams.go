@@ -1,0 +1,287 @@
+// Package streams copies NATS streams into the parts of a backup and back.
+//
+// Guarantees of Capture, while the streams are written to:
+//   - All streams are as they were at one instant: no batch is halved, no key is
+//     missing, and of two streams neither is ahead of the other.
+//   - A stream that sources others has everything that they held then, so that
+//     nothing is sourced twice or never after a restore.
+//
+// A server's own snapshot gives neither: it walks up to the last message of its
+// beginning, and a stream that keeps one message for each subject has lost those
+// that were replaced meanwhile.
+//
+// Restore keeps sequences, times, headers and the positions of durable consumers.
+// What has a time to live, and whose time is over, is left out, and its sequence
+// is not used again. The functions may be called by several goroutines for
+// different streams.
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fairlead/fairlead/platform/backup"
+)
+
+const (
+	// settleTimeout is how long to look for an instant at which nothing changes.
+	settleTimeout = time.Minute
+	// longestCalm and shortestCalm are how long nothing must change.
+	longestCalm  = 20 * time.Millisecond
+	shortestCalm = time.Millisecond
+	// fetchSize is how many messages are asked for at once.
+	fetchSize = 500
+	// fetchTimeout bounds the wait for messages that are known to be there.
+	fetchTimeout = 10 * time.Second
+	// consumerLife is how long the server keeps a consumer of ours that was left.
+	consumerLife = time.Minute
+)
+
+// Progress hears what is copied: a stream, and its messages so far.
+type Progress func(stream string, messages uint64)
+
+// Names lists the streams whose messages are on disk.
+func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
+	var names []string
+	list := js.ListStreams(ctx)
+	for info := range list.Info() {
+		if info.Config.Storage == jetstream.FileStorage {
+			names = append(names, info.Config.Name)
+		}
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("list the streams: %w", err)
+	}
+	return names, nil
+}
+
+// Target is where Capture puts the messages of a stream.
+type Target struct {
+	Stream string
+	// Part takes them; the caller closes it.
+	Part io.Writer
+}
+
+// Capture copies the streams named, all at one instant, and gives that instant.
+func Capture(ctx context.Context, js jetstream.JetStream, targets []Target, progress Progress) (_ []backup.Stream, at time.Time, err error) {
+	copies := make([]*streamCopy, 0, len(targets))
+	defer func() {
+		for _, c := range copies {
+			err = errors.Join(err, c.close(ctx))
+		}
+	}()
+	for _, t := range targets {
+		c, err := openCopy(ctx, js, t, progress)
+		if err != nil {
+			return nil, at, fmt.Errorf("copy stream %s: %w", t.Stream, err)
+		}
+		copies = append(copies, c)
+	}
+	if at, err = settle(ctx, copies); err != nil {
+		return nil, at, err
+	}
+	streams := make([]backup.Stream, 0, len(copies))
+	for _, c := range copies {
+		s, err := c.finish(ctx)
+		if err != nil {
+			return nil, at, fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
+		}
+		streams = append(streams, s)
+	}
+	return streams, at, nil
+}
+
+// settle copies until nothing has changed between two looks at all streams: at
+// every moment between them all copies are equal to their streams. What was written
+// shortly before has time to be sourced; there is less of it where changes are many.
+func settle(ctx context.Context, copies []*streamCopy) (time.Time, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, errors.New("the installation changes too fast to be copied: try again when there is less to do"))
+	defer cancel()
+	for calm := longestCalm; ; calm = max(calm/2, shortestCalm) {
+		for _, c := range copies {
+			if err := c.catchUp(ctx); err != nil {
+				return time.Time{}, fmt.Errorf("copy stream %s: %w", c.target.Stream, errors.Join(context.Cause(ctx), err))
+			}
+		}
+		at := time.Now().UTC()
+		select {
+		case <-ctx.Done():
+			return at, context.Cause(ctx)
+		case <-time.After(calm):
+		}
+		settled := true
+		for _, c := range copies {
+			same, err := c.unchanged(ctx)
+			if err != nil {
+				return at, fmt.Errorf("copy stream %s: %w", c.target.Stream, errors.Join(context.Cause(ctx), err))
+			}
+			settled = settled && same
+		}
+		if settled {
+			return at, nil
+		}
+	}
+}
+
+// streamCopy is the copy of one stream.
+type streamCopy struct {
+	target   Target
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+	info     *jetstream.StreamInfo // when it was last caught up
+	progress Progress
+
+	messages, bytes uint64
+	first, last     uint64 // copied; 0 when none is
+	open            bool   // the last message begins or continues a batch
+}
+
+func openCopy(ctx context.Context, js jetstream.JetStream, target Target, progress Progress) (*streamCopy, error) {
+	stream, err := js.Stream(ctx, target.Stream)
+	if err != nil {
+		return nil, err
+	}
+	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		Description: "a backup", AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		InactiveThreshold: consumerLife, MemoryStorage: true, Replicas: 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &streamCopy{target: target, stream: stream, consumer: consumer, progress: progress}, nil
+}
+
+func (c *streamCopy) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	defer cancel()
+	err := c.stream.DeleteConsumer(ctx, c.consumer.CachedInfo().Name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	return err
+}
+
+// catchUp copies what is there and notes the stream as it was before.
+func (c *streamCopy) catchUp(ctx context.Context) error {
+	info, err := c.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	c.info = info
+	for {
+		state, err := c.consumer.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if state.NumPending == 0 {
+			return nil
+		}
+		if err := c.fetch(int(min(state.NumPending, fetchSize))); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *streamCopy) fetch(n int) error {
+	batch, err := c.consumer.Fetch(n, jetstream.FetchMaxWait(fetchTimeout))
+	if err != nil {
+		return err
+	}
+	for msg := range batch.Messages() {
+		if err := c.add(msg); err != nil {
+			return err
+		}
+	}
+	if c.progress != nil {
+		c.progress(c.target.Stream, c.messages)
+	}
+	return batch.Error()
+}
+
+func (c *streamCopy) add(msg jetstream.Msg) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return err
+	}
+	m := message{
+		sequence: meta.Sequence.Stream, nanos: meta.Timestamp.UnixNano(),
+		subject: msg.Subject(), header: encodeHeader(msg.Headers()), data: msg.Data(),
+	}
+	if m.sequence <= c.last {
+		return fmt.Errorf("message %d came after %d", m.sequence, c.last)
+	}
+	if c.first == 0 {
+		c.first = m.sequence
+	}
+	c.last, c.open = m.sequence, halved(msg.Headers())
+	c.messages++
+	c.bytes += m.size()
+	return writeMessage(c.target.Part, m)
+}
+
+// unchanged says whether the stream is still as it was when it was caught up, ends
+// with a whole batch, and has sourced all that there is.
+func (c *streamCopy) unchanged(ctx context.Context) (bool, error) {
+	info, err := c.stream.Info(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !info.Created.Equal(c.info.Created) {
+		return false, errors.New("the stream was replaced meanwhile: try again")
+	}
+	for _, s := range info.Sources {
+		if s.Lag > 0 {
+			return false, nil
+		}
+	}
+	return info.State.LastSeq == c.info.State.LastSeq && !c.open, nil
+}
+
+const (
+	batchHeader  = "Nats-Batch-Id"
+	commitHeader = "Nats-Batch-Commit"
+)
+
+// halved says whether a message is of a batch and not its last.
+func halved(header map[string][]string) bool {
+	return len(header[batchHeader]) > 0 && len(header[commitHeader]) == 0
+}
+
+// finish ends the part and describes the stream.
+func (c *streamCopy) finish(ctx context.Context) (backup.Stream, error) {
+	s := backup.Stream{
+		Name: c.target.Stream, FirstSequence: c.first, LastSequence: c.info.State.LastSeq,
+		Messages: c.messages, Bytes: c.bytes,
+	}
+	if c.first == 0 {
+		s.FirstSequence = s.LastSequence + 1
+	}
+	if err := writeMessage(c.target.Part, message{}); err != nil {
+		return s, err
+	}
+	var err error
+	if s.Config, err = json.Marshal(c.info.Config); err != nil {
+		return s, err
+	}
+	list := c.stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		if info.Config.Durable == "" {
+			continue
+		}
+		config, err := json.Marshal(info.Config)
+		if err != nil {
+			return s, err
+		}
+		s.Consumers = append(s.Consumers, backup.Consumer{
+			Name: info.Name, Config: config,
+			ConsumerSequence: info.AckFloor.Consumer, StreamSequence: min(info.AckFloor.Stream, s.LastSequence),
+		})
+	}
+	return s, list.Err()
+}

@@ -1,0 +1,60 @@
+// Package audit holds what the audit log keeps of a call, and which entries a
+// reader asks for. It is pure.
+package audit
+
+import (
+	"strings"
+	"time"
+
+	"github.com/fairlead/fairlead/platform/resourcename"
+)
+
+// How much the log keeps.
+const (
+	MaxAge     = 90 * 24 * time.Hour
+	MaxEntries = 50_000
+)
+
+// Entry is one call, or several equal ones that followed each other.
+type Entry struct {
+	ID            string    `json:"id"`
+	Time          time.Time `json:"time"`
+	Principal     string    `json:"principal,omitempty"`
+	Method        string    `json:"method"`
+	Resource      string    `json:"resource,omitempty"`
+	ClientAddress string    `json:"client_address,omitempty"`
+	Denied        bool      `json:"denied,omitempty"`
+	Code          string    `json:"code"`
+	Message       string    `json:"message,omitempty"`
+	RequestID     string    `json:"request_id,omitempty"`
+	Service       string    `json:"service"`
+	Count         int64     `json:"count"`
+}
+
+// Workspace gives the id of the workspace that the call was about, "" for none.
+func (e Entry) Workspace() string { return resourcename.Workspace(e.Resource) }
+
+// Filter says which entries are asked for; what is empty asks for nothing.
+type Filter struct {
+	Workspace  string // its id; empty means all entries
+	Start, End time.Time
+	Principal  string
+	Method     string // its end
+	Resource   string // and what is below it
+	DeniedOnly bool
+}
+
+// Matches says whether e is asked for.
+func (f Filter) Matches(e Entry) bool {
+	switch {
+	case f.Workspace != "" && e.Workspace() != f.Workspace,
+		!f.Start.IsZero() && e.Time.Before(f.Start),
+		!f.End.IsZero() && !e.Time.Before(f.End),
+		f.Principal != "" && e.Principal != f.Principal,
+		!strings.HasSuffix(e.Method, f.Method),
+		f.Resource != "" && e.Resource != f.Resource && !strings.HasPrefix(e.Resource, f.Resource+"/"),
+		f.DeniedOnly && !e.Denied:
+		return false
+	}
+	return true
+}

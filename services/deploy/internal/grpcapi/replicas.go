@@ -1,0 +1,23 @@
+package grpcapi
+
+import (
+	"strings"
+
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
+)
+
+// replicas gives what is seen of a version's replicas.
+func (s *server) replicas(v endpoint.Version) []*deployv1.ReplicaStatus {
+	seen, newest := s.deps.Replicas.Of(v.Workload)
+	var out []*deployv1.ReplicaStatus
+	for _, r := range seen {
+		out = append(out, &deployv1.ReplicaStatus{
+			Replica: r.GetId(), Node: r.GetNode(), State: strings.TrimPrefix(r.GetState().String(), "STATE_"),
+			Restarts: r.GetRestarts(), Message: r.GetMessage(), StartTime: r.GetStartTime(), Current: r.GetGeneration() == newest,
+			MemoryBytes: r.GetUsage().GetMemoryBytes(), MemoryPeakBytes: r.GetUsage().GetMemoryPeakBytes(),
+			CpuSeconds: r.GetUsage().GetCpuTime().AsDuration().Seconds(),
+		})
+	}
+	return out
+}
