@@ -22,6 +22,10 @@ demo: deps build ## Install what is needed, start Fairlead and run its main job 
 test: deps ## Install what is needed and run every test, in both assemblies.
 	./tools/test
 
+.PHONY: soak
+soak: deps build ## Break both assemblies at random under load for FAIRLEAD_SOAK (30m) each.
+	cd test && FAIRLEAD_BIN=$(BIN)/fairlead FAIRLEAD_SOAK=$(or $(FAIRLEAD_SOAK),30m) go test -count 1 -timeout 0 -v ./failure
+
 .PHONY: build
 build: ## Build bin/fairlead.
 	go build -trimpath -ldflags '-s -w -X main.version=$(shell git describe --always --dirty 2>/dev/null || echo unknown)' -o $(BIN)/fairlead ./cmd/fairlead

@@ -20,6 +20,8 @@ type serving struct {
 	logLevel                                         string
 	local                                            assembly.LocalConfig
 	telemetry                                        assembly.TelemetryConfig
+	auth                                             assembly.AuthConfig
+	issuers                                          []string
 	clockOffset                                      time.Duration
 }
 
@@ -28,7 +30,8 @@ func (f *serving) bind(cmd *cobra.Command, dataDir string) {
 	fs.StringVar(&f.dataDir, "data-dir", dataDir, "folder of all state (FAIRLEAD_DATA_DIR)")
 	fs.StringVar(&f.dataListen, "data-listen", "127.0.0.1:8080", "address of the data plane: scoring")
 	fs.StringVar(&f.controlListen, "control-listen", "127.0.0.1:8081", "address of the control plane: REST and gRPC")
-	fs.StringVar(&f.healthListen, "health-listen", "", "address of /healthz and /readyz for probes; empty means none")
+	f.bindAuth(fs)
+	fs.StringVar(&f.healthListen, "health-listen", "", "address of /healthz and /readyz for probes and of /metrics for Prometheus, all without a token; empty means none")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error; the log is on stderr")
 	f.telemetry = assembly.DefaultTelemetry()
 	fs.DurationVar(&f.telemetry.KeepFigures, "keep-figures", f.telemetry.KeepFigures, "how long counts and percentiles of requests are kept")
@@ -58,8 +61,16 @@ func (f *serving) logger(stderr io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), nil
 }
 
-// complete fills in what only this program knows.
+// complete reads what is written in short, and fills in what only this program
+// knows.
 func (f *serving) complete() error {
+	for _, text := range f.issuers {
+		i, err := parseIssuer(text)
+		if err != nil {
+			return err
+		}
+		f.auth.Issuers = append(f.auth.Issuers, i)
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -96,8 +107,9 @@ process loses nothing that was acknowledged.`,
 				NATSListen:    natsListen,
 				HealthListen:  flags.healthListen,
 				Local:         flags.local,
+				Auth:          flags.auth,
 				Telemetry:     flags.telemetry,
-			}, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version, Clock: flags.clock()})
+			}, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version, Getenv: os.Getenv, Clock: flags.clock()})
 		},
 	}
 	flags.bind(cmd, dataDir)
@@ -126,9 +138,9 @@ what they know each other by. The services are: ` + strings.Join(assembly.Servic
 			if err := flags.complete(); err != nil {
 				return err
 			}
-			cfg.Services, cfg.DataDir, cfg.Local, cfg.Telemetry = args, flags.dataDir, flags.local, flags.telemetry
+			cfg.Services, cfg.DataDir, cfg.Local, cfg.Telemetry, cfg.Auth = args, flags.dataDir, flags.local, flags.telemetry, flags.auth
 			cfg.DataListen, cfg.ControlListen, cfg.HealthListen = flags.dataListen, flags.controlListen, flags.healthListen
-			return assembly.Serve(cmd.Context(), cfg, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version, Clock: flags.clock()})
+			return assembly.Serve(cmd.Context(), cfg, assembly.Deps{Logger: log, Stdout: cmd.OutOrStdout(), Version: version, Getenv: os.Getenv, Clock: flags.clock()})
 		},
 	}
 	flags.bind(cmd, dataDir)

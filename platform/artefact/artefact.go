@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 
 	"gocloud.dev/blob"
@@ -60,7 +62,9 @@ func withDefaults(bucket string) string {
 // Close releases the bucket.
 func (s *Store) Close() error { return s.bucket.Close() }
 
-func key(digest string) string { return "sha256/" + digest[:2] + "/" + digest }
+const prefix = "sha256/"
+
+func key(digest string) string { return prefix + digest[:2] + "/" + digest }
 
 func checkDigest(digest string) error {
 	if raw, err := hex.DecodeString(digest); err != nil || len(raw) != sha256.Size {
@@ -202,6 +206,34 @@ func (s *Store) ReadAt(ctx context.Context, digest string, offset, limit int64) 
 	}
 	data, err = io.ReadAll(r)
 	return data, attrs.Size, errors.Join(err, r.Close())
+}
+
+// Digests gives the digests of all contents, in order. What is added meanwhile may be
+// among them or not.
+func (s *Store) Digests(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		list := s.bucket.List(&blob.ListOptions{Prefix: prefix})
+		for {
+			object, err := list.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err == nil {
+				err = ctx.Err() // a folder's list does not look
+			}
+			if err != nil {
+				yield("", fmt.Errorf("list the artefacts: %w", err))
+				return
+			}
+			digest := path.Base(object.Key)
+			if checkDigest(digest) != nil || object.Key != key(digest) {
+				continue // not ours
+			}
+			if !yield(digest, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Delete removes a content; no error when it is not there.

@@ -2,11 +2,13 @@ package artefact_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,5 +161,38 @@ func TestAFolderHoldsContentsOnly(t *testing.T) {
 	})
 	if err != nil || len(files) != 1 || files[0] != digest {
 		t.Errorf("files %v, %v; want the content only", files, err)
+	}
+}
+
+func TestDigests(t *testing.T) {
+	s, dir := open(t)
+	var want []string
+	for _, content := range []string{"a", "b", "c", "d"} {
+		digest := digestOf([]byte(content))
+		if err := s.Put(t.Context(), digest, 1, strings.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, digest)
+	}
+	slices.Sort(want)
+	if err := os.WriteFile(filepath.Join(dir, "sha256", "stray"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for digest, err := range s.Digests(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, digest)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for digest, err := range s.Digests(ctx) {
+		if err == nil {
+			t.Errorf("%s after the end", digest)
+		}
 	}
 }

@@ -33,7 +33,10 @@ type Manifest struct {
 	// Taken is the instant whose state it is.
 	Taken time.Time `json:"taken"`
 	// Online says whether the installation ran meanwhile.
-	Online  bool     `json:"online"`
+	Online bool `json:"online"`
+	// Apart says that the streams were copied one after the other, because they never
+	// rested for an instant.
+	Apart   bool     `json:"apart,omitempty"`
 	Streams []Stream `json:"streams"`
 	Parts   []Part   `json:"parts"`
 }

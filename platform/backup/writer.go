@@ -47,6 +47,9 @@ func Create(path string, now time.Time) (*Writer, error) {
 	return w, nil
 }
 
+// Folder is where the file will be, and has room for what is gathered for it.
+func (w *Writer) Folder() string { return filepath.Dir(w.path) }
+
 // Part begins a part, which must be closed before the next.
 func (w *Writer) Part(name string) (io.WriteCloser, error) {
 	switch {

@@ -19,7 +19,10 @@ import (
 	"github.com/fairlead/fairlead/platform/events"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The server waits for a source's answer for a while, also after its end.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
+}
 
 func serve(t *testing.T) jetstream.JetStream {
 	t.Helper()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,4 +155,65 @@ func TestARepeatedRequestFindsItsResult(t *testing.T) {
 	if operation.RequestKey("w", "CreateEndpoint", "") != "" {
 		t.Error("no id must mean no key")
 	}
+}
+
+// No time to wait means: as it is now; also when the name can be no operation's.
+func TestWaitWithoutTimeGivesTheOperationAsItIs(t *testing.T) {
+	st, server, _ := start(t)
+	o := operation.New("deploy", "w", "create", target, time.Now())
+	put(t, st, o)
+	for _, timeout := range []time.Duration{0, -time.Second, 1} {
+		got, err := server.WaitOperation(t.Context(), &longrunningpb.WaitOperationRequest{Name: o.Name(), Timeout: durationpb.New(timeout)})
+		if err != nil || got.GetDone() || got.GetName() != o.Name() {
+			t.Errorf("wait %v: %v, %v", timeout, got, err)
+		}
+	}
+	for _, name := range []string{o.Name() + "x", "workspaces/w/operations/" + strings.Repeat("x", 600)} {
+		_, err := server.WaitOperation(t.Context(), &longrunningpb.WaitOperationRequest{Name: name, Timeout: durationpb.New(0)})
+		if apierr.KindOf(err) != apierr.NotFound {
+			t.Errorf("wait for %.50s: %v, want NotFound", name, err)
+		}
+	}
+}
+
+// reads counts what is asked of a store.
+type reads struct {
+	*memory.Store
+	n atomic.Int64
+}
+
+func (r *reads) Get(ctx context.Context, key string) (store.Entry, error) {
+	r.n.Add(1)
+	return r.Store.Get(ctx, key)
+}
+
+// Every change of any operation would else make every waiter ask the store.
+func TestAWaiterAsksTheStoreForItsOwnOperationOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := &reads{Store: memory.New()}
+		registry := operation.NewRegistry(st, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = registry.Run(ctx) })
+		defer func() { cancel(); running.Wait() }()
+		own := operation.New("deploy", "w", "create", target, time.Now())
+		put(t, st, own)
+		if err := registry.WaitSynced(ctx); err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			if o, err := registry.Wait(ctx, own.Name()); err != nil || !o.Done {
+				t.Errorf("waited for %v, %v", o, err)
+			}
+		})
+		for range 50 {
+			put(t, st, operation.New("deploy", "w", "update", target, time.Now()))
+			synctest.Wait()
+		}
+		if n := st.n.Load(); n > 3 {
+			t.Errorf("50 changes of others made one waiter read %d times", n)
+		}
+		put(t, st, own.Succeed(time.Now()))
+		synctest.Wait()
+	})
 }

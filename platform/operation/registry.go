@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/resourcename"
@@ -83,11 +84,15 @@ func (r *Registry) Wait(ctx context.Context, name string) (Operation, error) {
 		if err != nil || o.Done {
 			return o, err
 		}
-		select {
-		case <-changes.Ready():
-			changes.Take()
-		case <-ctx.Done():
-			return o, ctx.Err()
+		// Of all that changes only this operation is worth asking the store again.
+		own := key(o.Workspace, o.ID)
+		for changed := false; !changed; {
+			select {
+			case <-changes.Ready():
+				changed = slices.Contains(changes.Take(), own)
+			case <-ctx.Done():
+				return o, ctx.Err()
+			}
 		}
 	}
 }

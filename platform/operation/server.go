@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
@@ -94,11 +93,22 @@ func (s *Server) WaitOperation(ctx context.Context, req *longrunningpb.WaitOpera
 	if t := req.GetTimeout(); t != nil {
 		wait = min(wait, t.AsDuration())
 	}
+	o, err := s.registry.Get(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	o, err := s.registry.Wait(waiting, req.GetName())
-	if err != nil && !(errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && o.ID != "") {
-		return nil, err
+	if !o.Done && waiting.Err() == nil {
+		later, err := s.registry.Wait(waiting, req.GetName())
+		switch {
+		case err == nil:
+			o = later
+		case ctx.Err() != nil || waiting.Err() == nil:
+			return nil, err
+		case later.ID != "":
+			o = later
+		}
 	}
 	return s.Proto(ctx, o)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -26,14 +27,17 @@ type Network interface {
 
 // Memory is the Network inside one process.
 type Memory struct {
+	options   []grpc.DialOption
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
 }
 
 var _ Network = (*Memory)(nil)
 
-// NewMemory makes an empty network.
-func NewMemory() *Memory { return &Memory{listeners: map[string]*bufconn.Listener{}} }
+// NewMemory makes an empty network. The options are for every connection.
+func NewMemory(options ...grpc.DialOption) *Memory {
+	return &Memory{options: options, listeners: map[string]*bufconn.Listener{}}
+}
 
 const memoryBuffer = 256 << 10
 
@@ -54,8 +58,8 @@ func (m *Memory) Listen(service string) (net.Listener, error) { return m.listene
 // Dial connects to a service, also before it listens.
 func (m *Memory) Dial(from, to string) (*grpc.ClientConn, error) {
 	l := m.listener(to)
-	return dial("passthrough:///"+to, memoryCredentials{service: from},
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+	own := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) })
+	return dial("passthrough:///"+to, memoryCredentials{service: from}, append(slices.Clone(m.options), own)...)
 }
 
 // Credentials reads the caller's name, which Dial sends first.

@@ -25,6 +25,8 @@ type TCPConfig struct {
 	CertDir string
 	// Service is the service whose certificate is used.
 	Service string
+	// Options are for every connection that is dialled.
+	Options []grpc.DialOption
 }
 
 // TCP is the Network between processes.
@@ -70,7 +72,7 @@ func (n *TCP) Dial(_, to string) (*grpc.ClientConn, error) {
 	if !ok {
 		return nil, fmt.Errorf("no address is given for service %s", to)
 	}
-	return dial("passthrough:///"+addr, credentials.NewTLS(n.ClientTLS(to)))
+	return dial("passthrough:///"+addr, credentials.NewTLS(n.ClientTLS(to)), n.cfg.Options...)
 }
 
 // ClientTLS is for connections to a service that the same authority vouches for.

@@ -15,6 +15,12 @@ var ErrNotFound = errors.New("key not found")
 // API are told so as they are.
 var ErrUnavailable error = apierr.New(apierr.Unavailable, "STORE_UNAVAILABLE", "the state store is unavailable, try again")
 
+// ErrFull says that the store has no room; nothing was applied.
+var ErrFull error = apierr.New(apierr.ResourceExhausted, "STORE_FULL", "the state store is full: its administrator must give it more room")
+
+// errChanged is what callers of an API are told of a conflict that nobody handled.
+var errChanged error = apierr.New(apierr.Conflict, "CHANGED_MEANWHILE", "somebody else changed this at the same time: read it again and repeat the change")
+
 // ConflictError says which key was not as an op or guard expected. Nothing was
 // applied: read the key again and decide anew.
 type ConflictError struct {
@@ -34,6 +40,9 @@ func (e *ConflictError) Error() string {
 	}
 }
 
+// Unwrap gives what callers of an API see.
+func (e *ConflictError) Unwrap() error { return errChanged }
+
 // InvalidError says what is wrong with a key, a prefix or a batch.
 type InvalidError struct {
 	Field  string
@@ -41,6 +50,15 @@ type InvalidError struct {
 }
 
 func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
+
+// NoKey says why key is absent in every store, or gives nil when it can be one. The
+// error matches ErrNotFound, and is an *InvalidError.
+func NoKey(key string) error {
+	if err := ValidateKey(key); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return nil
+}
 
 func invalid(field, format string, args ...any) error {
 	return &InvalidError{Field: field, Reason: fmt.Sprintf(format, args...)}

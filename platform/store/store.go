@@ -34,7 +34,7 @@ type Entry struct {
 
 // Reader reads current state.
 type Reader interface {
-	// Get gives the entry, or ErrNotFound.
+	// Get gives the entry, or ErrNotFound; that also for what can be no key.
 	Get(ctx context.Context, key string) (Entry, error)
 	// List gives the entries below prefix as they were at one moment, sorted by key,
 	// and a revision up to which every write is included. The empty prefix selects all.

@@ -56,37 +56,36 @@ func NewCallMetrics(r prometheus.Registerer) *CallMetrics {
 	return m
 }
 
-// method is what a call's context carries.
-type method struct{ service, name string }
+// call is what is known of one while it lasts.
+type call struct {
+	service, method string
+	streams         bool
+}
 
-type methodKey struct{}
+type callKey struct{}
 
 // TagRPC notes the method.
 func (m *CallMetrics) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
-	service, name, _ := strings.Cut(strings.TrimPrefix(info.FullMethodName, "/"), "/")
-	return context.WithValue(ctx, methodKey{}, method{service, name})
+	service, method, _ := strings.Cut(strings.TrimPrefix(info.FullMethodName, "/"), "/")
+	return context.WithValue(ctx, callKey{}, &call{service: service, method: method})
 }
 
-// HandleRPC counts a call at its end. A method that does not exist is answered
-// as such and has no name here: callers could make up any.
+// HandleRPC counts a call at its end. Calls of methods that no server has do not
+// come here, so callers cannot make up labels.
 func (m *CallMetrics) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	end, ok := s.(*stats.End)
+	of, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
 		return
 	}
-	of, ok := ctx.Value(methodKey{}).(method)
-	if !ok {
-		return
+	switch s := s.(type) {
+	case *stats.Begin:
+		of.streams = s.IsClientStream || s.IsServerStream
+	case *stats.End:
+		m.calls.WithLabelValues(of.service, of.method, status.Code(s.Error).String()).Inc()
+		if !of.streams {
+			m.took.WithLabelValues(of.service).Observe(s.EndTime.Sub(s.BeginTime).Seconds())
+		}
 	}
-	code := status.Code(end.Error)
-	if !strings.HasPrefix(of.service, "fairlead.") && !strings.HasPrefix(of.service, "google.longrunning.") && !strings.HasPrefix(of.service, "grpc.") {
-		of = method{"other", "other"}
-	}
-	if code.String() == "Unimplemented" {
-		of = method{"other", "other"}
-	}
-	m.calls.WithLabelValues(of.service, of.name, code.String()).Inc()
-	m.took.WithLabelValues(of.service).Observe(end.EndTime.Sub(end.BeginTime).Seconds())
 }
 
 // TagConn does nothing.

@@ -62,6 +62,7 @@ type bench struct {
 	store     *memory.Store
 	artefacts *drivertest.Artefacts
 	grace     time.Duration
+	scorer    []string
 
 	targets    computev1.ComputeTargetServiceClient
 	workloads  computev1.WorkloadServiceClient
@@ -75,17 +76,24 @@ func (noAccess) Check(context.Context, string, string, string) (string, error) {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir(), store: memory.New(), artefacts: &drivertest.Artefacts{}}
+	b := &bench{t: t, dir: t.TempDir(), artefacts: &drivertest.Artefacts{}, scorer: []string{os.Getenv(scorerBinary)}}
+	b.open(t)
+	return b
+}
+
+// open starts the service on an empty store until the test ends.
+func (b *bench) open(t *testing.T) {
+	t.Helper()
+	b.store = memory.New()
 	b.start()
 	t.Cleanup(func() { b.grace = 0; b.stop() })
-	return b
 }
 
 // start runs the service until stop is called.
 func (b *bench) start() {
 	b.t.Helper()
 	cfg := compute.NewDefaultConfig()
-	cfg.DataDir, cfg.ScorerCommand, cfg.OrphanGrace = b.dir, []string{os.Getenv(scorerBinary)}, b.grace
+	cfg.DataDir, cfg.ScorerCommand, cfg.OrphanGrace = b.dir, b.scorer, b.grace
 	log := slog.New(slog.NewTextHandler(testWriter{b.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service, err := compute.New(b.t.Context(), cfg, compute.Deps{Logger: log, Store: b.store, Artefacts: b.artefacts})
 	if err != nil {

@@ -144,7 +144,7 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 	return &Service{
 		api: grpcapi.Deps{
 			Logger: deps.Logger, State: st, Operations: operations, Uploads: uploads, Contents: deps.Artefacts,
-			Keys: keys, Targets: computev1.NewComputeTargetServiceClient(deps.Compute), Logs: workloads, Replicas: seen, Load: board, Clock: utc,
+			Keys: keys, Targets: computev1.NewComputeTargetServiceClient(deps.Compute), Logs: workloads, Checks: workloads, Replicas: seen, Load: board, Clock: utc,
 		},
 		apiConfig: grpcapi.Config{ScoringBaseURL: strings.TrimRight(cfg.ScoringBaseURL, "/"), MaxVersions: cfg.MaxVersions},
 		state:     st,

@@ -159,6 +159,7 @@ func (e *edge) handler() http.Handler {
 		mux.HandleFunc(at, rest.WriteReadOnly)
 	}
 	mux.Handle("/v1/", e.rest)
+	mux.Handle("/.well-known/jwks.json", e.rest)
 	mux.Handle("/.well-known/", e.rest)
 	mux.HandleFunc("/v1", rest.WriteNotFound) // else a redirect to a path that is none
 	mux.HandleFunc("/", rest.WriteNotFound)

@@ -71,6 +71,8 @@ type Deps struct {
 	Access   rpc.Access
 	OpenAPI  []byte // the OpenAPI document, JSON
 	Version  string
+	// Wrap goes around all that is answered, to trace it; nil means nothing does.
+	Wrap func(http.Handler) http.Handler
 }
 
 func (d Deps) validate() error {
@@ -112,7 +114,11 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, log: deps.Logger, handler: e.handler(), grpc: e.grpc, stopping: stop, ready: make(chan struct{})}, nil
+	handler := e.handler()
+	if deps.Wrap != nil {
+		handler = deps.Wrap(handler)
+	}
+	return &Service{cfg: cfg, log: deps.Logger, handler: handler, grpc: e.grpc, stopping: stop, ready: make(chan struct{})}, nil
 }
 
 // Ready is closed when the gateway listens.

@@ -15,7 +15,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	routerv1 "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
@@ -73,6 +74,10 @@ type Deps struct {
 	Deploy, Compute, Auth grpc.ClientConnInterface
 	// Telemetry takes figures and records of requests; nil means nothing is counted.
 	Telemetry grpc.ClientConnInterface
+	// Metrics shows the figures to Prometheus; nil means nobody sees them.
+	Metrics prometheus.Registerer
+	// Tracer makes spans of requests; nil means nothing is traced.
+	Tracer trace.Tracer
 	// Clock says what time it is; nil means the machine's.
 	Clock func() time.Time
 }
@@ -86,6 +91,7 @@ type Service struct {
 	forwarder *proxy.Forwarder
 	feed      *feed.Feed
 	load      *loadreport.Reporter
+	tracer    trace.Tracer
 	recorder  *record.Recorder    // nil with reports
 	reports   *reporting.Reporter // nil without a telemetry service
 	saver     *snapshot.Saver     // nil without a path
@@ -101,14 +107,10 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if deps.Clock == nil {
 		deps.Clock = time.Now
 	}
-	s := &Service{config: config, logger: deps.Logger, routes: routetable.NewCurrent(), forwarder: proxy.New()}
+	s := &Service{config: config, logger: deps.Logger, routes: routetable.NewCurrent(), forwarder: proxy.New(), tracer: deps.Tracer}
 	s.load = loadreport.New(loadreport.Deps{Logger: deps.Logger, Deploy: deps.Deploy, Routes: s.routes})
-	if deps.Telemetry != nil {
-		s.recorder = record.New(deps.Clock())
-		s.reports = reporting.New(reporting.Deps{
-			Logger: deps.Logger, Telemetry: deps.Telemetry, Recorder: s.recorder, Router: ulid.Make().String(),
-			SpoolPath: config.ReportsPath, Clock: deps.Clock,
-		})
+	if err := s.count(config, deps); err != nil {
+		return nil, fmt.Errorf("router metrics: %w", err)
 	}
 	var last *routerv1.Snapshot
 	if config.SnapshotPath != "" {
@@ -195,6 +197,7 @@ func (s *Service) serve(ctx context.Context) error {
 	if s.recorder != nil {
 		handling.Count = s.recorder.Observe
 	}
+	handling.Tracer = s.tracer
 	server := &http.Server{
 		Handler:           httpapi.New(handling),
 		ReadHeaderTimeout: 10 * time.Second,

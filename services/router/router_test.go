@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"crypto/ed25519"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -282,5 +284,52 @@ func TestConfig(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)
 		}
+	}
+}
+
+func TestServesTokensWithTheControlPlaneDown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "router", "routes")
+	plane := controltest.New(t)
+	tell(t, plane, hello)
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(generation int) string {
+		made := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+			"aud": endpoint, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "endpoint_uid": "u", "generation": generation,
+		})
+		made.Header["kid"] = "k1"
+		text, err := made.SignedString(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	plane.SetTokenKey("k1", public)
+	plane.SetRoute(&deployv1.Route{
+		Endpoint: endpoint, EndpointUid: "u", DefaultVersion: "v1", AuthMode: deployv1.Endpoint_AUTH_MODE_TOKEN,
+		Versions: []*deployv1.RouteVersion{{Version: "v1", Share: 10_000, Workload: workload}},
+	})
+	s, stop := start(t, plane, path)
+	awaitReady(t, s)
+	awaitStatus(t, s, token(0), 200)
+	if status, _ := score(t, s, keyOne); status != 401 {
+		t.Errorf("a key for an endpoint in token mode: %d, want 401", status)
+	}
+	plane.RevokeTokens(endpoint, "u", 1)
+	if took := awaitStatus(t, s, token(0), 401); took > time.Second {
+		t.Errorf("the revocation was effective after %v", took)
+	}
+	plane.Stop()
+	stop()
+
+	s, _ = start(t, plane, path)
+	awaitReady(t, s)
+	if status, body := score(t, s, token(1)); status != 200 {
+		t.Errorf("a token after a restart with the control plane down: %d %s", status, body)
+	}
+	if status, body := score(t, s, token(0)); status != 401 || !strings.Contains(body, "revoked") {
+		t.Errorf("a revoked token after a restart: %d %s, want 401", status, body)
 	}
 }

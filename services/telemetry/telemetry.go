@@ -19,6 +19,7 @@ import (
 	telemetryv1 "github.com/fairlead/fairlead/proto/gen/fairlead/telemetry/v1"
 	"github.com/fairlead/fairlead/services/telemetry/internal/grpcapi"
 	"github.com/fairlead/fairlead/services/telemetry/internal/ledger"
+	"github.com/fairlead/fairlead/services/telemetry/internal/requestlog"
 	"github.com/fairlead/fairlead/services/telemetry/internal/tail"
 )
 
@@ -77,7 +78,7 @@ type Service struct {
 	log    *slog.Logger
 	now    func() time.Time
 	ledger *ledger.Ledger
-	hub    *tail.Hub
+	hub    *tail.Hub[requestlog.Request]
 }
 
 // New opens the folder.
@@ -95,7 +96,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{log: deps.Logger, now: deps.Clock, ledger: l, hub: tail.NewHub()}, nil
+	return &Service{log: deps.Logger, now: deps.Clock, ledger: l, hub: tail.NewHub[requestlog.Request]()}, nil
 }
 
 // Register puts the service's gRPC services on a server.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -43,12 +44,15 @@ type injector struct {
 	wire *wire.Wire // nil when NATS cannot be cut off
 	// held is locked while a process is meant to be stopped, frozen or started.
 	held map[string]*sync.Mutex
+	// alone is held while the disk is full, and read-locked by all other faults, for
+	// the machine may be slower than the plan.
+	alone sync.RWMutex
 
 	mu       sync.Mutex
 	log      []string
 	excuses  []traffic.Excuse
 	problems []error
-	gaps     []time.Duration
+	gaps     []gap
 	killed   map[string]time.Time // replicas, by id
 	skipped  map[plan.Kind]int
 }
@@ -83,6 +87,13 @@ func (in *injector) run(ctx context.Context, faults []plan.Fault) {
 }
 
 func (in *injector) do(ctx context.Context, f plan.Fault) error {
+	if f.Kind == plan.FillDisk {
+		in.alone.Lock()
+		defer in.alone.Unlock()
+	} else {
+		in.alone.RLock()
+		defer in.alone.RUnlock()
+	}
 	in.say("begin %v", f)
 	defer in.say("end   %v", f)
 	switch f.Kind {
@@ -143,11 +154,35 @@ func (in *injector) restart(ctx context.Context, f plan.Fault, args ...string) e
 		back := <-listens
 		in.say("      %s listens again after %v", name, back.Sub(killed).Round(time.Millisecond))
 		in.mu.Lock()
-		in.gaps = append(in.gaps, back.Sub(killed))
+		in.gaps = append(in.gaps, gap{time: back.Sub(killed), load: load()})
 		in.excuses = append(in.excuses, traffic.Excuse{Why: "kill of " + name, From: killed, To: back})
 		in.mu.Unlock()
 	}
 	return err
+}
+
+// gap is a time without a router, and how many times more the machine had to do
+// than it can.
+type gap struct {
+	time time.Duration
+	load float64
+}
+
+func (g gap) String() string {
+	return fmt.Sprintf("%v at load %.1f", g.time.Round(time.Millisecond), g.load)
+}
+
+// load is the machine's load for each processor; 1 at least, and where it is not known.
+func load() float64 {
+	var average float64
+	text, err := os.ReadFile("/proc/loadavg")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &average)
+	}
+	if err != nil {
+		return 1
+	}
+	return max(1, average/float64(runtime.NumCPU()))
 }
 
 // stopPatience is how long a killed process may be there.

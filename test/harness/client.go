@@ -28,7 +28,7 @@ func (r Result) String() string {
 
 // CLI runs a command as a user does.
 func (i *Installation) CLI(ctx context.Context, args ...string) (Result, error) {
-	cmd := exec.CommandContext(ctx, Binary(i.tb), args...)
+	cmd := exec.CommandContext(ctx, i.Program(), args...)
 	cmd.Dir = i.home()
 	cmd.Env = environment(i.home(), "FAIRLEAD_SERVER="+i.Server, "FAIRLEAD_TOKEN="+i.Token)
 	var stdout, stderr bytes.Buffer
@@ -160,6 +160,18 @@ func (i *Installation) Conn() *grpc.ClientConn {
 		i.conn = conn
 	}
 	return i.conn
+}
+
+// Anonymous is a gRPC connection to the control plane without a token. It ends
+// with the test.
+func (i *Installation) Anonymous() *grpc.ClientConn {
+	i.tb.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+i.addresses["control"], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		i.tb.Fatal(err)
+	}
+	i.tb.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // bearer is a token on every call.

@@ -74,8 +74,10 @@ type site struct {
 	diskSize    int64
 	http        *http.Client
 	conn        *grpc.ClientConn
+	backup      string // what it starts on; see WithBackup
 
 	mu        sync.Mutex
+	program   string // empty means Binary
 	processes map[string]*process
 	stopped   bool
 }
@@ -124,6 +126,7 @@ func Start(tb testing.TB, assembly Assembly, options ...Option) *Installation {
 	if assembly == Services {
 		i.createCerts()
 	}
+	i.restore()
 	i.Restart(i.Names()...)
 	token, err := os.ReadFile(i.TokenPath())
 	if err != nil {
@@ -182,13 +185,18 @@ func (i *Installation) dataDir(name string) string { return filepath.Join(i.Data
 // DataRoot is the folder of all state of the installation.
 func (i *Installation) DataRoot() string { return filepath.Join(i.dir, "data") }
 
+// bucket is the URL of the artefacts of services that each have a process.
+func (i *Installation) bucket() string {
+	return "file://" + filepath.Join(i.dir, "data", "artefacts") + "?create_dir=true&no_tmp_dir=true"
+}
+
 func (i *Installation) logDir() string { return filepath.Join(i.dir, "logs") }
 
 func (i *Installation) home() string { return filepath.Join(i.dir, "home") }
 
 func (i *Installation) createCerts() {
 	i.tb.Helper()
-	cmd := exec.Command(Binary(i.tb), "certs", "create", "--dir", filepath.Join(i.dir, "certs"))
+	cmd := exec.Command(i.Program(), "certs", "create", "--dir", filepath.Join(i.dir, "certs"))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		i.tb.Fatalf("make certificates: %v\n%s", err, output)
 	}
@@ -196,7 +204,7 @@ func (i *Installation) createCerts() {
 
 // arguments is the command line of a process.
 func (i *Installation) arguments(name string) []string {
-	args := []string{Binary(i.tb)}
+	args := []string{i.Program()}
 	if i.Assembly == AllInOne {
 		args = append(args, "up", "--data-dir", i.dataDir(name),
 			"--data-listen", i.addresses["data"], "--control-listen", i.addresses["control"], "--nats-listen", i.addresses["nats"])

@@ -21,14 +21,28 @@ import (
 	"github.com/fairlead/fairlead/services/telemetry"
 )
 
-func (s *site) buildAuth(ctx context.Context) ([]lifecycle.Member, error) {
+// AuthConfig is the auth service's, without files.
+type AuthConfig struct {
+	// Issuers are the identity providers whose users may sign in.
+	Issuers []Issuer
+	// TokenLifetime is how long an endpoint's token is valid at most.
+	TokenLifetime time.Duration
+	// SigningKeyMaxAge is how long a key signs tokens.
+	SigningKeyMaxAge time.Duration
+}
+
+// Issuer is an identity provider.
+type Issuer = auth.Issuer
+
+func (s *site) buildAuth(ctx context.Context, cfg AuthConfig) ([]lifecycle.Member, error) {
 	st, err := s.store(ctx, authService)
 	if err != nil {
 		return nil, err
 	}
 	service, err := auth.New(ctx, auth.Config{
 		AdminTokenPath: s.path(AdminTokenFile),
-		SealingKeyPath: s.path("sealing.key"),
+		SealingKeyPath: s.path(SealingKeyFile),
+		Issuers:        cfg.Issuers, TokenLifetime: cfg.TokenLifetime, SigningKeyMaxAge: cfg.SigningKeyMaxAge,
 	}, auth.Deps{Logger: s.log.With("service", authService), Store: st, Clock: s.clock})
 	if err != nil {
 		return nil, fmt.Errorf("build auth: %w", err)
@@ -159,7 +173,7 @@ func (s *site) buildRouter(ctx context.Context, listen string) ([]lifecycle.Memb
 	config.ReportsPath = s.path("router", "reports.pb")
 	service, err := router.New(ctx, config, router.Deps{
 		Logger: s.log.With("service", routerService), Deploy: toDeploy, Compute: toCompute, Auth: toAuth,
-		Telemetry: toTelemetry, Clock: s.clock,
+		Telemetry: toTelemetry, Metrics: s.registry, Tracer: s.tracing.Tracer(), Clock: s.clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build router: %w", err)
@@ -188,6 +202,7 @@ func (s *site) buildGateway(ctx context.Context, listen string) ([]lifecycle.Mem
 		Access:   access{authv1.NewAccessServiceClient(conns[authService])},
 		OpenAPI:  proto.OpenAPI,
 		Version:  s.version,
+		Wrap:     s.tracing.Wrap,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build gateway: %w", err)

@@ -9,16 +9,19 @@ import (
 )
 
 // healthServer answers probes: /healthz while the process lives, /readyz when
-// its services are ready.
+// its services are ready, /metrics for Prometheus.
 type healthServer struct {
 	listen string
 	ready  <-chan struct{}
+	// metrics answers Prometheus.
+	metrics http.Handler
 }
 
 // Run serves until ctx ends.
 func (h *healthServer) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, true) })
+	mux.Handle("GET /metrics", h.metrics)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		select {
 		case <-h.ready:

@@ -3,7 +3,6 @@ package assembly
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/url"
@@ -34,6 +33,7 @@ type ServeConfig struct {
 	ScoringURL   string
 	HealthListen string
 	Local        LocalConfig
+	Auth         AuthConfig
 	Telemetry    TelemetryConfig
 	// OrphanGrace is how long replicas go on without compute.
 	OrphanGrace time.Duration
@@ -86,7 +86,16 @@ func Serve(ctx context.Context, cfg ServeConfig, deps Deps) error {
 	if err != nil {
 		return fmt.Errorf("read the services' NATS password: %w", err)
 	}
-	s := &site{log: deps.Logger, version: deps.Version, clock: deps.Clock, dataDir: cfg.DataDir, network: cfg.network}
+	watched, err := observe(ctx, deps)
+	if err != nil {
+		return err
+	}
+	s := &site{log: deps.Logger, version: deps.Version, clock: deps.Clock, dataDir: cfg.DataDir, observed: watched}
+	s.network = func(service string) (rpc.Network, error) {
+		return rpc.NewTCP(rpc.TCPConfig{
+			Addresses: cfg.Addresses, CertDir: cfg.CertDir, Service: service, Options: watched.tracing.DialOptions(),
+		})
+	}
 	s.nats = func(service string) (bus.Target, error) { return cfg.natsTarget(service, string(password)) }
 	defer s.close()
 	members := []lifecycle.Member{s.connections()}
@@ -108,7 +117,7 @@ func (s *site) buildOne(ctx context.Context, name string, cfg ServeConfig, passw
 	case natsService:
 		return s.buildNATS(ctx, cfg, password)
 	case authService:
-		return s.buildAuth(ctx)
+		return s.buildAuth(ctx, cfg.Auth)
 	case telemetryService:
 		return s.buildTelemetry(cfg.Telemetry)
 	case computeService:
@@ -122,10 +131,6 @@ func (s *site) buildOne(ctx context.Context, name string, cfg ServeConfig, passw
 	}
 }
 
-func (c ServeConfig) network(service string) (rpc.Network, error) {
-	return rpc.NewTCP(rpc.TCPConfig{Addresses: c.Addresses, CertDir: c.CertDir, Service: service})
-}
-
 // natsUser is the user name of the services at the NATS server.
 const natsUser = "fairlead-service"
 
@@ -134,8 +139,12 @@ func (c ServeConfig) natsTarget(service, password string) (bus.Target, error) {
 	if !ok {
 		return bus.Target{}, errors.New("no address is given for nats")
 	}
+	return serviceTarget(service, password, address), nil
+}
+
+func serviceTarget(name, password, address string) bus.Target {
 	u := url.URL{Scheme: "nats", User: url.UserPassword(natsUser, password), Host: address}
-	return bus.Target{Name: service, URL: u.String()}, nil
+	return bus.Target{Name: name, URL: u.String()}
 }
 
 // buildNATS is a NATS server with the settings that the services need. Services
@@ -145,15 +154,9 @@ func (s *site) buildNATS(ctx context.Context, cfg ServeConfig, password string) 
 	if err != nil {
 		return nil, err
 	}
-	consumer := eventConsumer(check)
 	server, err := bus.Start(ctx, bus.Config{StoreDir: s.path("nats"), Listen: cfg.Addresses[natsService]}, bus.Deps{
-		Logger: s.log.With("service", natsService),
-		Authenticate: func(ctx context.Context, c bus.Credential) (bus.Access, error) {
-			if c.User == natsUser && subtle.ConstantTimeCompare([]byte(c.Password), []byte(password)) == 1 {
-				return bus.ServiceAccess(), nil
-			}
-			return consumer(ctx, c)
-		},
+		Logger:       s.log.With("service", natsService),
+		Authenticate: services(password, eventConsumer(check)),
 	})
 	if err != nil {
 		return nil, err

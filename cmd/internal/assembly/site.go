@@ -10,7 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/fairlead/fairlead/platform/audit"
 	"github.com/fairlead/fairlead/platform/bus"
 	"github.com/fairlead/fairlead/platform/events"
 	"github.com/fairlead/fairlead/platform/lifecycle"
@@ -42,6 +44,7 @@ type site struct {
 	version string
 	clock   func() time.Time
 	dataDir string
+	observed
 	network func(service string) (rpc.Network, error)
 	nats    func(service string) (bus.Target, error)
 	// addresses are filled in as listeners are built.
@@ -133,15 +136,45 @@ func (s *site) serve(name string, service registrar, access rpc.Access) ([]lifec
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", name, err)
 	}
+	trail, err := s.auditTrail(name)
+	if err != nil {
+		return nil, err
+	}
 	server, err := rpc.NewServer(listener, rpc.ServerDeps{
-		Logger: s.log.With("service", name), Access: access, Credentials: network.Credentials(),
-		Open: []string{authv1.AccessService_CheckAccess_FullMethodName}, // decides on the token that it is given
+		Logger: s.log.With("service", name), Access: access, Audit: trail, Credentials: network.Credentials(),
+		Options: s.serverOptions(),
+		// The first decides on the token that it is given; the second is public.
+		Open: []string{authv1.AccessService_CheckAccess_FullMethodName, authv1.TokenService_GetJwks_FullMethodName},
 	})
 	if err != nil {
 		return nil, err
 	}
 	service.Register(server)
-	return []lifecycle.Member{{Name: name, Component: service}, {Name: name + " server", Component: server}}, nil
+	return []lifecycle.Member{
+		{Name: name, Component: service}, {Name: name + " audit trail", Component: trail}, {Name: name + " server", Component: server},
+	}, nil
+}
+
+// auditTrail brings what a service notes of calls to the audit log.
+func (s *site) auditTrail(service string) (*audit.Trail, error) {
+	conn, err := s.dial(service, authService)
+	if err != nil {
+		return nil, err
+	}
+	client := authv1.NewAuditServiceClient(conn)
+	send := func(ctx context.Context, id string, entries []audit.Entry) error {
+		req := &authv1.RecordAuditEntriesRequest{BatchId: id}
+		for _, e := range entries {
+			req.AuditEntries = append(req.AuditEntries, &authv1.AuditEntry{
+				Time: timestamppb.New(e.Time), Principal: e.Principal, Method: e.Method, Resource: e.Resource,
+				ClientAddress: e.ClientAddress, Denied: e.Denied, Code: e.Code.String(), Message: e.Message,
+				RequestId: e.RequestID, Count: e.Count,
+			})
+		}
+		_, err := client.RecordAuditEntries(ctx, req)
+		return err
+	}
+	return audit.NewTrail(send, s.log.With("service", service)), nil
 }
 
 // access is the auth service as the servers of other services ask it.

@@ -16,6 +16,7 @@ import (
 	"github.com/fairlead/fairlead/platform/bus"
 	"github.com/fairlead/fairlead/platform/lifecycle"
 	"github.com/fairlead/fairlead/platform/rpc"
+	"github.com/fairlead/fairlead/platform/telemetry"
 	eventsv1 "github.com/fairlead/fairlead/proto/gen/fairlead/events/v1"
 	"github.com/fairlead/fairlead/services/compute"
 )
@@ -55,6 +56,7 @@ type UpConfig struct {
 	NATSListen    string
 	HealthListen  string // empty means none
 	Local         LocalConfig
+	Auth          AuthConfig
 	Telemetry     TelemetryConfig
 }
 
@@ -63,6 +65,8 @@ type Deps struct {
 	Logger  *slog.Logger
 	Stdout  io.Writer
 	Version string
+	// Getenv reads the environment, for where traces go; nil means nowhere.
+	Getenv func(string) string
 	// Clock is the time that services decide by; nil means the machine's.
 	Clock func() time.Time
 }
@@ -75,17 +79,26 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) error {
 		return err
 	}
 	defer lock.Close()
-	network := rpc.NewMemory()
+	watched, err := observe(ctx, deps)
+	if err != nil {
+		return err
+	}
+	network := rpc.NewMemory(watched.tracing.DialOptions()...)
 	s := &site{
-		log: deps.Logger, version: deps.Version, clock: deps.Clock, dataDir: cfg.DataDir,
+		log: deps.Logger, version: deps.Version, clock: deps.Clock, dataDir: cfg.DataDir, observed: watched,
 		network: func(string) (rpc.Network, error) { return network, nil },
 	}
 	check, err := s.access(natsService)
 	if err != nil {
 		return err
 	}
+	authenticate, err := operators(cfg.DataDir, eventConsumer(check))
+	if err != nil {
+		s.close()
+		return err
+	}
 	server, err := bus.Start(ctx, bus.Config{StoreDir: s.path("nats"), Listen: cfg.NATSListen},
-		bus.Deps{Logger: deps.Logger.With("service", natsService), Authenticate: eventConsumer(check)})
+		bus.Deps{Logger: deps.Logger.With("service", natsService), Authenticate: authenticate})
 	if err != nil {
 		s.close()
 		return err
@@ -124,11 +137,11 @@ func ReadAddresses(dataDir string) (Addresses, error) {
 }
 
 func (s *site) buildAll(ctx context.Context, cfg UpConfig) ([]lifecycle.Member, error) {
-	members, err := s.buildAuth(ctx)
+	members, err := s.buildAuth(ctx, cfg.Auth)
 	if err != nil {
 		return nil, err
 	}
-	telemetry, err := s.buildTelemetry(cfg.Telemetry)
+	sink, err := s.buildTelemetry(cfg.Telemetry)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +159,7 @@ func (s *site) buildAll(ctx context.Context, cfg UpConfig) ([]lifecycle.Member, 
 		return nil, err
 	}
 	gateway, err := s.buildGateway(ctx, cfg.ControlListen)
-	return slices.Concat(members, telemetry, compute, deploy, router, gateway), err
+	return slices.Concat(members, sink, compute, deploy, router, gateway), err
 }
 
 // listening tells where the services of this process listen, once they do; nil
@@ -182,9 +195,9 @@ func (s *site) run(ctx context.Context, members []lifecycle.Member, stdout io.Wr
 		<-ctx.Done()
 		return nil
 	})
-	all := []lifecycle.Member{}
+	all := []lifecycle.Member{s.member()}
 	if healthListen != "" {
-		all = append(all, lifecycle.Member{Name: "health", Component: &healthServer{listen: healthListen, ready: group.Ready()}})
+		all = append(all, lifecycle.Member{Name: "health", Component: &healthServer{listen: healthListen, ready: group.Ready(), metrics: telemetry.Handler(s.registry)}})
 	}
 	all = append(all, lifecycle.Member{Name: "services", Component: group}, lifecycle.Member{Name: "announcement", Component: announce})
 	return lifecycle.NewGroup(all...).Run(ctx)
@@ -211,7 +224,11 @@ func lockDataDir(dir string) (*os.File, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("another process uses the data folder %s: end it, or give another --data-dir", dir)
+		return nil, fmt.Errorf("the data folder %s is %w by another process: end it, or give another --data-dir", dir, ErrInUse)
+	}
+	if err := checkRestored(dir); err != nil {
+		_ = f.Close()
+		return nil, err
 	}
 	return f, nil
 }

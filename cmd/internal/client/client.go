@@ -15,10 +15,13 @@ import (
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/fairlead/fairlead/cmd/internal/settings"
+	"github.com/fairlead/fairlead/cmd/internal/signin"
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
@@ -37,13 +40,20 @@ type Client struct {
 	Workspaces     authv1.WorkspaceServiceClient
 	EndpointKeys   authv1.EndpointKeyServiceClient
 	ComputeTargets computev1.ComputeTargetServiceClient
+	Workloads      computev1.WorkloadServiceClient
 	Models         deployv1.ModelServiceClient
 	Artefacts      deployv1.ArtefactServiceClient
 	Endpoints      deployv1.EndpointServiceClient
 	Environments   deployv1.EnvironmentServiceClient
 	Operations     longrunningpb.OperationsClient
 	Events         eventsv1.EventServiceClient
-	Telemetry      telemetryv1.TelemetryServiceClient
+
+	Tokens            authv1.TokenServiceClient
+	Identity          authv1.IdentityServiceClient
+	RoleBindings      authv1.RoleBindingServiceClient
+	ServicePrincipals authv1.ServicePrincipalServiceClient
+	Audit             authv1.AuditServiceClient
+	Telemetry         telemetryv1.TelemetryServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -62,7 +72,7 @@ func Dial(s settings.Settings, version string, log *slog.Logger) (*Client, error
 	calls := observer{log: log}
 	conn, err := grpc.NewClient("dns:///"+server.Host,
 		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(bearer{token: s.Token}),
+		grpc.WithPerRPCCredentials(bearer{token: s.Token, signIn: s.SignIn}),
 		grpc.WithUserAgent("fairlead-cli/"+version),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
 		grpc.WithUnaryInterceptor(calls.unary),
@@ -74,6 +84,7 @@ func Dial(s settings.Settings, version string, log *slog.Logger) (*Client, error
 		Workspaces:     authv1.NewWorkspaceServiceClient(conn),
 		EndpointKeys:   authv1.NewEndpointKeyServiceClient(conn),
 		ComputeTargets: computev1.NewComputeTargetServiceClient(conn),
+		Workloads:      computev1.NewWorkloadServiceClient(conn),
 		Models:         deployv1.NewModelServiceClient(conn),
 		Artefacts:      deployv1.NewArtefactServiceClient(conn),
 		Endpoints:      deployv1.NewEndpointServiceClient(conn),
@@ -81,7 +92,14 @@ func Dial(s settings.Settings, version string, log *slog.Logger) (*Client, error
 		Operations:     longrunningpb.NewOperationsClient(conn),
 		Events:         eventsv1.NewEventServiceClient(conn),
 		Telemetry:      telemetryv1.NewTelemetryServiceClient(conn),
-		conn:           conn,
+
+		Tokens:            authv1.NewTokenServiceClient(conn),
+		Identity:          authv1.NewIdentityServiceClient(conn),
+		RoleBindings:      authv1.NewRoleBindingServiceClient(conn),
+		ServicePrincipals: authv1.NewServicePrincipalServiceClient(conn),
+		Audit:             authv1.NewAuditServiceClient(conn),
+
+		conn: conn,
 	}, nil
 }
 
@@ -99,9 +117,19 @@ func NewRequestID() string {
 
 // bearer sends the token, also over cleartext: the address's scheme is the
 // user's word on how the server is reached.
-type bearer struct{ token settings.Token }
+type bearer struct {
+	token  settings.Token
+	signIn *signin.Source // nil for a token that is not of a sign-in
+}
 
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	if b.signIn != nil {
+		token, err := b.signIn.Token(ctx)
+		if err != nil {
+			return nil, status.Error(codes.Unauthenticated, err.Error())
+		}
+		b.token = settings.Token(token)
+	}
 	if b.token == "" {
 		return nil, nil
 	}

@@ -63,6 +63,24 @@ func (c *Client) AllModelVersions(ctx context.Context, model string) ([]*deployv
 	})
 }
 
+// AllEnvironments lists every environment of a workspace, each as its newest version.
+func (c *Client) AllEnvironments(ctx context.Context, parent string) ([]*deployv1.EnvironmentVersion, error) {
+	return all(func(token string) ([]*deployv1.EnvironmentVersion, string, error) {
+		r, err := c.Environments.ListEnvironments(ctx,
+			&deployv1.ListEnvironmentsRequest{Parent: parent, PageSize: pageSize, PageToken: token})
+		return r.GetEnvironments(), r.GetNextPageToken(), err
+	})
+}
+
+// AllEnvironmentVersions lists every version of an environment.
+func (c *Client) AllEnvironmentVersions(ctx context.Context, environment string) ([]*deployv1.EnvironmentVersion, error) {
+	return all(func(token string) ([]*deployv1.EnvironmentVersion, string, error) {
+		r, err := c.Environments.ListEnvironmentVersions(ctx,
+			&deployv1.ListEnvironmentVersionsRequest{Parent: environment, PageSize: pageSize, PageToken: token})
+		return r.GetEnvironmentVersions(), r.GetNextPageToken(), err
+	})
+}
+
 // AllEndpoints lists every endpoint of a workspace.
 func (c *Client) AllEndpoints(ctx context.Context, parent string) ([]*deployv1.Endpoint, error) {
 	return all(func(token string) ([]*deployv1.Endpoint, string, error) {
@@ -78,5 +96,15 @@ func (c *Client) AllOperations(ctx context.Context, parent string) ([]*longrunni
 		r, err := c.Operations.ListOperations(ctx,
 			&longrunningpb.ListOperationsRequest{Name: parent, PageSize: pageSize, PageToken: token})
 		return r.GetOperations(), r.GetNextPageToken(), err
+	})
+}
+
+// AllWorkloads lists every workload of a compute target, with what its replicas
+// use now.
+func (c *Client) AllWorkloads(ctx context.Context, target string) ([]*computev1.Workload, error) {
+	return all(func(token string) ([]*computev1.Workload, string, error) {
+		r, err := c.Workloads.ListWorkloads(ctx,
+			&computev1.ListWorkloadsRequest{Parent: target, PageSize: pageSize, PageToken: token})
+		return r.GetWorkloads(), r.GetNextPageToken(), err
 	})
 }

@@ -48,6 +48,7 @@ func legacyFlags() []legacyFlag {
 		{short: "ai", long: "enable-app-insights", boolean: true},
 		{short: "token-auth-enabled", long: "token-auth-enabled", boolean: true},
 		{short: "ev", long: "environment-version"},
+		{short: "cf", long: "conda-file"},
 	}
 }
 

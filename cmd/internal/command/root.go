@@ -11,10 +11,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/fairlead/fairlead/cmd/internal/command/apply"
+	"github.com/fairlead/fairlead/cmd/internal/command/auth"
+	"github.com/fairlead/fairlead/cmd/internal/command/backup"
 	"github.com/fairlead/fairlead/cmd/internal/command/computetarget"
 	"github.com/fairlead/fairlead/cmd/internal/command/config"
 	"github.com/fairlead/fairlead/cmd/internal/command/doctor"
 	"github.com/fairlead/fairlead/cmd/internal/command/endpoint"
+	"github.com/fairlead/fairlead/cmd/internal/command/environment"
 	"github.com/fairlead/fairlead/cmd/internal/command/events"
 	"github.com/fairlead/fairlead/cmd/internal/command/model"
 	"github.com/fairlead/fairlead/cmd/internal/command/operation"
@@ -48,8 +52,8 @@ func Root(deps session.Deps) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	},
-		model.Command(s), endpoint.Command(s), computetarget.Command(s), workspace.Command(s),
-		operation.Command(s), events.Command(s), telemetry.Command(s), config.Command(s), doctor.Command(s), versionCommand(s))
+		model.Command(s), endpoint.Command(s), environment.Command(s), computetarget.Command(s), workspace.Command(s), auth.Command(s),
+		operation.Command(s), apply.Command(s), apply.Diff(s), events.Command(s), telemetry.Command(s), backup.Command(s), backup.Restore(s), config.Command(s), doctor.Command(s), versionCommand(s))
 	s.BindFlags(root.PersistentFlags())
 	root.SetIn(deps.Streams.In)
 	root.SetOut(deps.Streams.Out)

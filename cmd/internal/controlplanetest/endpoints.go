@@ -150,6 +150,7 @@ func (e endpointService) add(ep *deployv1.Endpoint, id string, v *deployv1.Endpo
 		v.Type = deployv1.EndpointVersion_TYPE_TREATMENT
 	}
 	v.Replicas = max(1, v.GetReplicas())
+	v.DesiredReplicas = v.GetReplicas()
 	if v.GetIsDefault() {
 		for _, other := range ep.GetVersions() {
 			other.IsDefault = false

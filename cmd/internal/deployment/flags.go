@@ -44,20 +44,25 @@ type Flags struct {
 	set *pflag.FlagSet
 }
 
-// BindVersion adds the flags that say what a version runs and how.
-func (f *Flags) BindVersion(fs *pflag.FlagSet) {
+// BindScript adds the flags that say what runs: models, script, environment.
+func (f *Flags) BindScript(fs *pflag.FlagSet) {
 	f.set = fs
 	fs.StringArrayVarP(&f.Models, "model", "m", nil, "model, as name:version or name (its newest); repeat for more")
 	fs.StringArrayVarP(&f.ModelFiles, "model-metadata-file", "f", nil, "`FILE` that \"model register -t\" wrote; repeat for more")
 	fs.StringVar(&f.InferenceConfig, "ic", "", "inference configuration `FILE`, JSON or YAML (--inference-config-file)")
-	fs.StringVar(&f.DeploymentConfig, "dc", "", "deployment configuration `FILE`, JSON or YAML (--deploy-config-file)")
 	fs.StringVar(&f.EntryScript, "es", "", "script with init() and run() (--entry-script)")
 	fs.StringVar(&f.SourceDirectory, "sd", "", "folder with the script and what it needs (--source-directory)")
+	fs.StringVarP(&f.Environment, "environment-name", "e", "", "environment of the script, as name or name:version")
+	fs.StringVar(&f.EnvironmentVersion, "ev", "", "version of the environment (--environment-version); default its newest")
+}
+
+// BindVersion adds the flags that say what a version runs and how.
+func (f *Flags) BindVersion(fs *pflag.FlagSet) {
+	f.BindScript(fs)
+	fs.StringVar(&f.DeploymentConfig, "dc", "", "deployment configuration `FILE`, JSON or YAML (--deploy-config-file)")
 	fs.StringVar(&f.VersionName, "vn", "", "name of the version (--version-name)")
 	fs.Float64Var(&f.percentile, "tp", 0, "traffic percentile, 0 to 100 (--traffic-percentile)")
 	fs.StringVarP(&f.Description, "description", "d", "", "for people")
-	fs.StringVarP(&f.Environment, "environment-name", "e", "", "environment of the script, as name or name:version")
-	fs.StringVar(&f.EnvironmentVersion, "ev", "", "version of the environment (--environment-version); default its newest")
 	f.bindSettings(fs)
 	f.bindScaling(fs)
 }

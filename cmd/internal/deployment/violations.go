@@ -134,3 +134,6 @@ func title(what string, n int) string {
 
 // HasProblems says whether something is wrong that the server has not been asked about.
 func (d *Draft) HasProblems() bool { return len(d.problems) > 0 }
+
+// Problems gives what is wrong that the server has not been asked about.
+func (d *Draft) Problems() []apierr.Violation { return d.violations(nil) }

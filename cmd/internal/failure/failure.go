@@ -150,7 +150,7 @@ func whatThereIs(err error) []string {
 		return nil
 	}
 	for service, noun := range map[string]string{
-		".EndpointService/": "endpoint", ".EndpointKeyService/": "endpoint", ".ModelService/": "model",
+		".EndpointService/": "endpoint", ".EndpointKeyService/": "endpoint", ".ModelService/": "model", ".EnvironmentService/": "environment",
 		".ComputeTargetService/": "computetarget", ".WorkspaceService/": "workspace", ".Operations/": "operation",
 	} {
 		if strings.Contains(call.Method, service) && !strings.Contains(call.Method, "/List") {

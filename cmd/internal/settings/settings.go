@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/fairlead/fairlead/cmd/internal/signin"
 )
 
 // The names of the environment variables.
@@ -74,6 +76,8 @@ type Settings struct {
 	DataDir     Setting
 	Token       Token
 	TokenSource string
+	// SignIn is set when the token comes from a sign-in, which can renew it.
+	SignIn *signin.Source
 }
 
 // Resolve finds the settings. A missing token is no error: the server says what
@@ -89,8 +93,24 @@ func Resolve(flags Flags, env Environment) (Settings, error) {
 		return Settings{}, fmt.Errorf("the server address %q (from %s) %w", s.Server.Value, s.Server.Source, err)
 	}
 	s.Server.Value = address.String()
+	if flags.TokenFile == "" && env.Getenv(TokenVariable) == "" {
+		if found, err := env.signIn(&s); found || err != nil {
+			return s, err
+		}
+	}
 	s.Token, s.TokenSource, err = env.token(flags.TokenFile, s.DataDir, address)
 	return s, err
+}
+
+// signIn takes the sign-in for the server, if there is one.
+func (e Environment) signIn(s *Settings) (found bool, err error) {
+	store := signin.NewStore(e.HomeDir)
+	c, found, err := store.Load(s.Server.Value)
+	if found {
+		s.Token, s.TokenSource = Token(c.IDToken), "fairlead auth login, by "+c.Issuer
+		s.SignIn = signin.NewSource(store, s.Server.Value, c)
+	}
+	return found, err
 }
 
 // DefaultDataDir is where `fairlead up` keeps its data when nothing is said.

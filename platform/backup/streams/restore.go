@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats-server/v2/server/archive"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fairlead/fairlead/platform/backup"
@@ -29,7 +29,7 @@ const (
 )
 
 // Restore makes a stream of a part's messages. The stream must not exist.
-func Restore(ctx context.Context, conn *nats.Conn, s backup.Stream, part io.Reader) error {
+func Restore(ctx context.Context, conn *Conn, s backup.Stream, part io.Reader) error {
 	deliver, err := beginRestore(ctx, conn, s)
 	if err != nil {
 		return fmt.Errorf("restore stream %s: %w", s.Name, err)
@@ -52,6 +52,19 @@ func Restore(ctx context.Context, conn *nats.Conn, s backup.Stream, part io.Read
 	return check(ctx, conn, s)
 }
 
+// RestoreOrder gives streams in the order in which to restore them: one that sources
+// others comes after them, and finds them when it begins.
+func RestoreOrder(all []backup.Stream) []backup.Stream {
+	sources := func(s backup.Stream) int {
+		var config jetstream.StreamConfig
+		_ = json.Unmarshal(s.Config, &config) // Restore reports it
+		return len(config.Sources)
+	}
+	ordered := slices.Clone(all)
+	slices.SortStableFunc(ordered, func(a, b backup.Stream) int { return sources(a) - sources(b) })
+	return ordered
+}
+
 // answer is what the server says to every step.
 type answer struct {
 	Error *struct {
@@ -60,7 +73,7 @@ type answer struct {
 	DeliverSubject string `json:"deliver_subject"`
 }
 
-func ask(ctx context.Context, conn *nats.Conn, subject string, data []byte, timeout time.Duration) (answer, error) {
+func ask(ctx context.Context, conn *Conn, subject string, data []byte, timeout time.Duration) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var a answer
@@ -78,7 +91,7 @@ func ask(ctx context.Context, conn *nats.Conn, subject string, data []byte, time
 }
 
 // beginRestore gives the subject that takes the stream's content.
-func beginRestore(ctx context.Context, conn *nats.Conn, s backup.Stream) (string, error) {
+func beginRestore(ctx context.Context, conn *Conn, s backup.Stream) (string, error) {
 	var config jetstream.StreamConfig
 	if err := json.Unmarshal(s.Config, &config); err != nil {
 		return "", fmt.Errorf("read its configuration: %w", err)
@@ -100,7 +113,7 @@ func beginRestore(ctx context.Context, conn *nats.Conn, s backup.Stream) (string
 }
 
 // sendChunks sends what r gives. Each chunk is answered before the next is sent.
-func sendChunks(ctx context.Context, conn *nats.Conn, deliver string, r io.Reader) error {
+func sendChunks(ctx context.Context, conn *Conn, deliver string, r io.Reader) error {
 	chunk := make([]byte, chunkSize)
 	for {
 		n, err := io.ReadFull(r, chunk)
@@ -120,7 +133,7 @@ func sendChunks(ctx context.Context, conn *nats.Conn, deliver string, r io.Reade
 }
 
 // check compares the stream with what was to become of it.
-func check(ctx context.Context, conn *nats.Conn, s backup.Stream) error {
+func check(ctx context.Context, conn *Conn, s backup.Stream) error {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return err
@@ -184,6 +197,18 @@ func writeEntry(out *archive.Writer, header archive.Header, contents ...[]byte) 
 		if _, err := out.Write(c); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// Remove deletes a stream, for one whose restore failed; no error when it is not there.
+func Remove(ctx context.Context, conn *Conn, name string) error {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	if err := js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("remove stream %s: %w", name, err)
 	}
 	return nil
 }

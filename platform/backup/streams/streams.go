@@ -1,8 +1,9 @@
 // Package streams copies NATS streams into the parts of a backup and back.
 //
 // Guarantees of Capture, while the streams are written to:
-//   - All streams are as they were at one instant: no batch is halved, no key is
-//     missing, and of two streams neither is ahead of the other.
+//   - Every stream is as it was at one instant: no batch is halved, no key is missing.
+//     It is the same instant for all, unless they change without a pause for long;
+//     see Copy.Apart.
 //   - A stream that sources others has everything that they held then, so that
 //     nothing is sourced twice or never after a restore.
 //
@@ -22,16 +23,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fairlead/fairlead/platform/backup"
 )
 
 const (
-	// settleTimeout is how long to look for an instant at which nothing changes.
-	settleTimeout = time.Minute
+	// patience is how long to look for an instant at which nothing changes.
+	patience = 15 * time.Second
 	// longestCalm and shortestCalm are how long nothing must change.
 	longestCalm  = 20 * time.Millisecond
 	shortestCalm = time.Millisecond
@@ -43,11 +46,18 @@ const (
 	consumerLife = time.Minute
 )
 
+// Conn is a connection to a NATS server.
+type Conn = nats.Conn
+
 // Progress hears what is copied: a stream, and its messages so far.
 type Progress func(stream string, messages uint64)
 
 // Names lists the streams whose messages are on disk.
-func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
+func Names(ctx context.Context, conn *Conn) ([]string, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	list := js.ListStreams(ctx)
 	for info := range list.Info() {
@@ -68,8 +78,26 @@ type Target struct {
 	Part io.Writer
 }
 
-// Capture copies the streams named, all at one instant, and gives that instant.
-func Capture(ctx context.Context, js jetstream.JetStream, targets []Target, progress Progress) (_ []backup.Stream, at time.Time, err error) {
+// Copy is what Capture gives.
+type Copy struct {
+	Streams []backup.Stream
+	// Taken is the instant of the copy.
+	Taken time.Time
+	// Apart says that there was no instant at which nothing changed: each stream is
+	// whole, but they were copied one after the other, milliseconds apart.
+	Apart bool
+}
+
+// Capture copies the streams named, all at one instant.
+func Capture(ctx context.Context, conn *Conn, targets []Target, progress Progress) (Copy, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return Copy{}, err
+	}
+	return capturePatiently(ctx, js, targets, progress, patience)
+}
+
+func capturePatiently(ctx context.Context, js jetstream.JetStream, targets []Target, progress Progress, patience time.Duration) (_ Copy, err error) {
 	copies := make([]*streamCopy, 0, len(targets))
 	defer func() {
 		for _, c := range copies {
@@ -79,54 +107,75 @@ func Capture(ctx context.Context, js jetstream.JetStream, targets []Target, prog
 	for _, t := range targets {
 		c, err := openCopy(ctx, js, t, progress)
 		if err != nil {
-			return nil, at, fmt.Errorf("copy stream %s: %w", t.Stream, err)
+			return Copy{}, fmt.Errorf("copy stream %s: %w", t.Stream, err)
 		}
 		copies = append(copies, c)
 	}
-	if at, err = settle(ctx, copies); err != nil {
-		return nil, at, err
+	result := Copy{}
+	if result.Taken, result.Apart, err = settle(ctx, copies, patience); err != nil {
+		return Copy{}, err
 	}
-	streams := make([]backup.Stream, 0, len(copies))
 	for _, c := range copies {
 		s, err := c.finish(ctx)
 		if err != nil {
-			return nil, at, fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
+			return Copy{}, fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
 		}
-		streams = append(streams, s)
+		result.Streams = append(result.Streams, s)
 	}
-	return streams, at, nil
+	return result, nil
 }
 
 // settle copies until nothing has changed between two looks at all streams: at
 // every moment between them all copies are equal to their streams. What was written
 // shortly before has time to be sourced; there is less of it where changes are many.
-func settle(ctx context.Context, copies []*streamCopy) (time.Time, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, errors.New("the installation changes too fast to be copied: try again when there is less to do"))
-	defer cancel()
+// When patience ends first the streams are copied one after the other.
+func settle(ctx context.Context, copies []*streamCopy, patience time.Duration) (at time.Time, apart bool, err error) {
+	end := time.Now().Add(patience)
 	for calm := longestCalm; ; calm = max(calm/2, shortestCalm) {
 		for _, c := range copies {
 			if err := c.catchUp(ctx); err != nil {
-				return time.Time{}, fmt.Errorf("copy stream %s: %w", c.target.Stream, errors.Join(context.Cause(ctx), err))
+				return at, false, fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
 			}
 		}
-		at := time.Now().UTC()
+		at = time.Now().UTC()
+		if at.After(end) {
+			return at, true, oneByOne(ctx, copies)
+		}
+		timer := time.NewTimer(calm)
 		select {
 		case <-ctx.Done():
-			return at, context.Cause(ctx)
-		case <-time.After(calm):
+			timer.Stop()
+			return at, false, ctx.Err()
+		case <-timer.C:
 		}
 		settled := true
 		for _, c := range copies {
 			same, err := c.unchanged(ctx)
 			if err != nil {
-				return at, fmt.Errorf("copy stream %s: %w", c.target.Stream, errors.Join(context.Cause(ctx), err))
+				return at, false, fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
 			}
 			settled = settled && same
 		}
 		if settled {
-			return at, nil
+			return at, false, nil
 		}
 	}
+}
+
+// oneByOne catches up with every stream a last time. One that sources others comes
+// before them: what it has not sourced yet it finds after a restore, and nothing
+// that it has is unknown to them.
+func oneByOne(ctx context.Context, copies []*streamCopy) error {
+	order := slices.Clone(copies)
+	slices.SortStableFunc(order, func(a, b *streamCopy) int { return len(b.info.Sources) - len(a.info.Sources) })
+	for _, c := range order {
+		for again := true; again; again = c.open {
+			if err := c.catchUp(ctx); err != nil {
+				return fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
+			}
+		}
+	}
+	return nil
 }
 
 // streamCopy is the copy of one stream.
@@ -167,7 +216,8 @@ func (c *streamCopy) close(ctx context.Context) error {
 	return err
 }
 
-// catchUp copies what is there and notes the stream as it was before.
+// catchUp notes the stream as it is and copies until nothing is left: at that moment
+// the copy has all that the stream has.
 func (c *streamCopy) catchUp(ctx context.Context) error {
 	info, err := c.stream.Info(ctx)
 	if err != nil {
@@ -256,7 +306,7 @@ func halved(header map[string][]string) bool {
 // finish ends the part and describes the stream.
 func (c *streamCopy) finish(ctx context.Context) (backup.Stream, error) {
 	s := backup.Stream{
-		Name: c.target.Stream, FirstSequence: c.first, LastSequence: c.info.State.LastSeq,
+		Name: c.target.Stream, FirstSequence: c.first, LastSequence: max(c.last, c.info.State.LastSeq),
 		Messages: c.messages, Bytes: c.bytes,
 	}
 	if c.first == 0 {

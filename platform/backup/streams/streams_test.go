@@ -38,8 +38,13 @@ type bed struct {
 // start starts a server that does not sync: no power is cut here.
 func start(t *testing.T, dir string) *bed {
 	t.Helper()
+	return serve(t, bus.Config{StoreDir: dir, Unsynced: true})
+}
+
+func serve(t *testing.T, cfg bus.Config) *bed {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	server, err := bus.Start(t.Context(), bus.Config{StoreDir: dir, Unsynced: true}, bus.Deps{Logger: log})
+	server, err := bus.Start(t.Context(), cfg, bus.Deps{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,12 +142,13 @@ func count(n int) []int {
 // captured is a copy in memory.
 type captured struct {
 	streams []backup.Stream
+	apart   bool
 	parts   map[string]*bytes.Buffer
 }
 
-func capture(t *testing.T, b *bed) captured {
+func capture(t *testing.T, b *bed, patience time.Duration) captured {
 	t.Helper()
-	names, err := Names(t.Context(), b.js)
+	names, err := Names(t.Context(), b.conn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,9 +158,11 @@ func capture(t *testing.T, b *bed) captured {
 		c.parts[n] = &bytes.Buffer{}
 		targets = append(targets, Target{Stream: n, Part: c.parts[n]})
 	}
-	if c.streams, _, err = Capture(t.Context(), b.js, targets, nil); err != nil {
+	all, err := capturePatiently(t.Context(), b.js, targets, nil, patience)
+	if err != nil {
 		t.Fatal(err)
 	}
+	c.streams, c.apart = all.Streams, all.Apart
 	return c
 }
 
@@ -192,7 +200,7 @@ func (c captured) age(t *testing.T, by time.Duration) {
 // TestCaptureUnderLoad copies two services while both change, one after the other,
 // and looks at what a restored server holds.
 func TestCaptureUnderLoad(t *testing.T) {
-	from := start(t, t.TempDir())
+	from := serve(t, bus.Config{StoreDir: t.TempDir()})
 	a, b := from.open(t, "a"), from.open(t, "b")
 	const keys = 300
 	for n := range keys {
@@ -202,20 +210,28 @@ func TestCaptureUnderLoad(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var load sync.WaitGroup
+	pause := func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(15 * time.Millisecond):
+		}
+	}
 	load.Go(func() {
 		for n := 1; ctx.Err() == nil; n++ {
 			if step(ctx, a, "a", n) != nil || step(ctx, b, "b", n) != nil {
 				return
 			}
+			pause()
 		}
 	})
 	load.Go(func() { // replaces keys that the copy has seen, and such that it has not
 		for n := 0; ctx.Err() == nil; n++ {
 			_, _ = a.Apply(ctx, store.Batch{Ops: []store.Op{store.Put(fmt.Sprintf("many/%d", n*7%keys), []byte("1"))}})
+			pause()
 		}
 	})
-	for range 3 {
-		c := capture(t, from)
+	for _, patience := range []time.Duration{patience, 0, patience} {
+		c := capture(t, from, patience)
 		to := start(t, t.TempDir())
 		c.restore(t, to)
 		a, b := to.open(t, "a"), to.open(t, "b")
@@ -223,7 +239,10 @@ func TestCaptureUnderLoad(t *testing.T) {
 		if value(t, a, "right") != left || value(t, b, "right") != right {
 			t.Error("a batch is halved")
 		}
-		if left != right && left != right+1 {
+		if c.apart != (patience == 0) {
+			t.Errorf("with patience %v the streams are apart: %v", patience, c.apart)
+		}
+		if !c.apart && left != right && left != right+1 {
 			t.Errorf("one service is at %d, the other, which follows it, at %d", left, right)
 		}
 		if many, _, err := a.List(t.Context(), "many"); err != nil || len(many) != keys {
@@ -249,7 +268,7 @@ func TestEventsGoOn(t *testing.T) {
 		}
 	}
 	from.eventsOf(t, map[string]int{"a": 20})
-	c := capture(t, from)
+	c := capture(t, from, patience)
 	c.age(t, 3*time.Hour)
 
 	dir := t.TempDir()
@@ -315,7 +334,7 @@ func TestPositions(t *testing.T) {
 	if err := stream.DeleteMsg(t.Context(), 6); err != nil {
 		t.Fatal(err)
 	}
-	c := capture(t, from)
+	c := capture(t, from, patience)
 	c.age(t, 3*time.Hour)
 	to := start(t, t.TempDir())
 	c.restore(t, to)
@@ -353,7 +372,7 @@ func TestDamagedPartIsRefused(t *testing.T) {
 	if err := step(t.Context(), from.open(t, "a"), "a", 1); err != nil {
 		t.Fatal(err)
 	}
-	c := capture(t, from)
+	c := capture(t, from, patience)
 	i := slices.IndexFunc(c.streams, func(s backup.Stream) bool { return s.Name == "KV_a" })
 	s, whole := c.streams[i], c.parts["KV_a"].Bytes()
 	for name, part := range map[string][]byte{

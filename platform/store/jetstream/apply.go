@@ -167,7 +167,7 @@ func refusal(code int, description string) error {
 	case codeUnavailable, codeDuplicateRunning, codeBatchIncomplete, codeTooManyInFlight:
 		return fmt.Errorf("%w: %s (%d)", errAgain, description, code)
 	case codeFull:
-		return fmt.Errorf("store: the state stream is full, raise its size: %s (%d)", description, code)
+		return fmt.Errorf("%w: %s (%d)", store.ErrFull, description, code)
 	default:
 		return fmt.Errorf("store: the server refuses the write: %s (%d)", description, code)
 	}

@@ -162,7 +162,7 @@ func isMarker(h nats.Header) bool { return h.Get(operationHeader) != "" }
 
 // Get implements store.Reader.
 func (s *Store) Get(ctx context.Context, key string) (store.Entry, error) {
-	if err := store.ValidateKey(key); err != nil {
+	if err := store.NoKey(key); err != nil {
 		return store.Entry{}, err
 	}
 	m, err := s.last(ctx, s.subjects.key(key))

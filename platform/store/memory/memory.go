@@ -59,7 +59,7 @@ func (s *Store) Events() []events.Event {
 
 // Get implements store.Reader.
 func (s *Store) Get(ctx context.Context, key string) (store.Entry, error) {
-	if err := store.ValidateKey(key); err != nil {
+	if err := store.NoKey(key); err != nil {
 		return store.Entry{}, err
 	}
 	if err := ctx.Err(); err != nil {

@@ -124,6 +124,12 @@ func invalidInput(t *testing.T, s Subject) {
 			t.Errorf("%s: got %v, want an invalid error", name, err)
 		}
 	}
+	for _, key := range []string{"", "a//b", strings.Repeat("a", store.MaxKey+1)} {
+		_, err := s.Store.Get(t.Context(), key)
+		if _, invalid := errors.AsType[*store.InvalidError](err); !invalid || !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("get of %.20q: %v, want an invalid error that says it is not there", key, err)
+		}
+	}
 	if _, _, err := s.Store.List(t.Context(), "a/"); err == nil {
 		t.Error("a prefix with a slash at its end was taken")
 	}

@@ -93,6 +93,60 @@ func TestGetModelPath(t *testing.T) {
 	})
 }
 
+const collecting = `
+from azureml.monitoring import ModelDataCollector
+def read():
+    import glob, os
+    root = os.environ["FAIRLEAD_MODEL_DATA"]
+    found = sorted(glob.glob(root + "/**/*.csv", recursive=True))
+    day = __import__("datetime").datetime.now(__import__("datetime").timezone.utc).strftime("%Y/%m/%d")
+    lines = []
+    for f in found:
+        lines.append(f[len(root):].replace(day, "DAY"))
+        for line in open(f):
+            parts = line.strip().split(",")
+            lines.append(",".join(["T" if p[4:5] == "-" and "T" in p else p for p in parts]))
+    print("|".join(lines))
+`
+
+func TestModelDataIsCollected(t *testing.T) {
+	const header = "$aml_dc_correlation_id,$aml_dc_scoring_timestamp"
+	for name, test := range map[string]struct{ code, want string }{
+		"rows of numbers":        {"ModelDataCollector('m', designation='inputs', feature_names=['a', 'b'], model_version=3).collect([[1, 2.5], [3, 4]], 'x')", "/m/3/inputs/DAY/data.csv|" + header + ",a,b|x,T,1,2.5|x,T,3,4"},
+		"one row, without names": {"ModelDataCollector('m', 'inputs').collect([7, 8], 'x')", "/m/unversioned/inputs/DAY/data.csv|" + header + ",0,1|x,T,7,8"},
+		"one value":              {"ModelDataCollector('m', identifier='p').collect('yes', 'x')", "/m/unversioned/p/DAY/data.csv|" + header + ",0|x,T,yes"},
+		"an object":              {"ModelDataCollector('m').collect({'a': 1, 'b': 'u'}, 'x')", "/m/unversioned/default/DAY/data.csv|" + header + ",a,b|x,T,1,u"},
+		"nobody leaves":          {"ModelDataCollector('../../etc', designation='..').collect([1], 'x')", "/_.._.._etc/unversioned/_../DAY/data.csv|" + header + ",0|x,T,1"},
+		"columns that change": {"c = ModelDataCollector('m')\nc.collect([1], 'x')\nc.collect([1, 2], 'y')\nc.collect([3], 'z')",
+			"/m/unversioned/default/DAY/data-d53443db.csv|" + header + ",0,1|y,T,1,2|/m/unversioned/default/DAY/data.csv|" + header + ",0|x,T,1|z,T,3"},
+		"a line that was cut off": {"c = ModelDataCollector('m')\nc.collect([1], 'x')\nimport glob, os\nf = glob.glob(os.environ['FAIRLEAD_MODEL_DATA'] + '/**/data.csv', recursive=True)[0]\nopen(f, 'a').write('half,')\nc.collect([2], 'y')",
+			"/m/unversioned/default/DAY/data.csv|" + header + ",0|x,T,1|y,T,2"},
+		"too much for a day": {"import azureml.monitoring.collector as m, sys\nsys.stderr = sys.stdout\nm.MOST_BYTES = 100\nc = ModelDataCollector('m')\nfor i in range(3): c.collect(['z' * 30], 'x')",
+			"model data of m (default) is dropped, 1 times so far: OSError: the file of the day is full: it has 0 bytes, at most 100 are possible\n/m/unversioned/default/DAY/data.csv"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := evaluate(t, collecting+test.code+"\nread()", "AML_MODEL_DC_STORAGE_ENABLED=true", "FAIRLEAD_MODEL_DATA="+t.TempDir())
+			if got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+	t.Run("off", func(t *testing.T) {
+		folder := t.TempDir()
+		got := evaluate(t, collecting+"for i in range(3): ModelDataCollector('m').collect([1])", "AML_MODEL_DC_STORAGE_ENABLED=false", "FAIRLEAD_MODEL_DATA="+folder)
+		if left, err := os.ReadDir(folder); got != "model data is not collected: collect_model_data of this version is off" || err != nil || len(left) != 0 {
+			t.Errorf("said %q and wrote %v", got, left)
+		}
+	})
+	t.Run("by many at once", func(t *testing.T) {
+		code := "import os\nfor i in range(4):\n  if os.fork() == 0:\n    c = ModelDataCollector('m')\n    for j in range(200): c.collect([i, j], 'x')\n    os._exit(0)\nfor i in range(4): os.wait()\n"
+		got := strings.Split(evaluate(t, collecting+code+"read()", "AML_MODEL_DC_STORAGE_ENABLED=true", "FAIRLEAD_MODEL_DATA="+t.TempDir()), "|")
+		if len(got) != 802 || got[1] != header+",0,1" || got[2] == got[1] {
+			t.Errorf("%d lines, the first are %v", len(got), got[:min(4, len(got))])
+		}
+	})
+}
+
 func TestAliases(t *testing.T) {
 	pythontest.Needs(t, "sklearn")
 	for name, test := range map[string]struct{ code, want string }{

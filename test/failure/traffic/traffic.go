@@ -1,5 +1,6 @@
 // Package traffic is clients of the data plane that send scoring requests at a
-// steady rate, whatever becomes of those before, and account for every one.
+// steady rate, whatever becomes of those before, and account for every one. Only
+// when very many are not answered yet, the next ones wait.
 //
 // No request is given up before it has been answered or patience is over, none is
 // sent twice, and each is counted once. Run belongs to one goroutine; the account
@@ -21,6 +22,10 @@ import (
 // may hold a request up.
 const patience = 45 * time.Second
 
+// mostOpen is how many requests may be unanswered at a time: fewer than a router
+// lets wait for one version, so that no machine is too slow for none to be refused.
+const mostOpen = 80
+
 // Lane is one endpoint that is called.
 type Lane struct {
 	Endpoint, Key string
@@ -34,6 +39,7 @@ type Clients struct {
 	lanes   []string // endpoints, one for each turn of a round
 	keys    map[string]string
 	done    sync.WaitGroup
+	open    chan struct{} // has an element for each request that is not answered
 	mu      sync.Mutex
 	account Account
 	latest  map[string]time.Time // the begin of the latest request that was answered, by endpoint
@@ -46,7 +52,7 @@ type scorer interface {
 
 // New makes clients for lanes. Their turns are spread over a round.
 func New(to scorer, lanes []Lane) *Clients {
-	c := &Clients{to: to, keys: map[string]string{}, latest: map[string]time.Time{}}
+	c := &Clients{to: to, keys: map[string]string{}, open: make(chan struct{}, mostOpen), latest: map[string]time.Time{}}
 	left := map[string]int{}
 	for _, l := range lanes {
 		left[l.Endpoint], c.keys[l.Endpoint] = l.Turns, l.Key
@@ -80,8 +86,12 @@ func (c *Clients) Run(ctx context.Context, rate int) *Account {
 		case <-tick.C:
 		}
 		// A tick that came late brings those that were missed with it.
-		for due := int64(time.Since(begin).Seconds() * float64(rate)); n < due; n++ {
-			c.send(n)
+		for due := int64(time.Since(begin).Seconds() * float64(rate)); n < due && ctx.Err() == nil; n++ {
+			select {
+			case c.open <- struct{}{}:
+				c.send(n)
+			case <-ctx.Done():
+			}
 		}
 	}
 }
@@ -90,6 +100,7 @@ func (c *Clients) send(n int64) {
 	endpoint := c.lanes[n%int64(len(c.lanes))]
 	c.done.Go(func() {
 		r := c.score(n, endpoint)
+		<-c.open
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.account.add(r)

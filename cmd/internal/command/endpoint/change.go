@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
@@ -13,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/cmd/internal/progress"
 	"github.com/fairlead/fairlead/cmd/internal/session"
 	"github.com/fairlead/fairlead/cmd/internal/upload"
+	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	resourcev1 "github.com/fairlead/fairlead/proto/gen/fairlead/resource/v1"
@@ -33,7 +35,8 @@ type Change struct {
 	NoWait       bool
 	Wait         bool // for another operation on the endpoint
 	ValidateOnly bool
-	New          bool // a failed first version leaves an endpoint to delete
+	New          bool   // a failed first version leaves an endpoint to delete
+	Undo         string // the command that undoes it when it fails; may be empty
 }
 
 // Run checks the request, uploads what it needs, sends it and waits.
@@ -98,7 +101,11 @@ func (c Change) send(ctx context.Context, s *session.Session, display *progress.
 	}
 	done, err := s.Await(ctx, op, display)
 	if err != nil {
-		return Explain(ctx, s, c.Endpoint, c.Version, c.New, done, err)
+		err = Explain(ctx, s, c.Endpoint, c.Version, c.New, done, err)
+		if f, ok := errors.AsType[*failure.Failure](err); ok && c.Undo != "" && done.GetError() != nil {
+			return f.ThenTry(c.Undo)
+		}
+		return err
 	}
 	return c.printDone(ctx, s, done)
 }
@@ -203,10 +210,22 @@ func Explain(ctx context.Context, s *session.Session, id, version string, isNew 
 		logs += " --version " + version
 	}
 	next := []string{logs, "fairlead endpoint show -n " + id}
+	if apierr.FromStatus(err).Reason == "UNSCHEDULABLE" { // nothing has run, so nothing has written
+		next[0] = "see what there is:  fairlead computetarget nodes" + onTarget(ctx, s, id)
+	}
 	if isNew {
 		next = append(next, "start again:  fairlead endpoint delete -n "+id)
 	}
 	return f.ThenTry(next...)
+}
+
+// onTarget gives the flag that names the compute target of an endpoint.
+func onTarget(ctx context.Context, s *session.Session, id string) string {
+	e, err := get(ctx, s, id)
+	if err != nil || e.GetComputeTarget() == "" {
+		return ""
+	}
+	return " -n " + resourcename.Last(e.GetComputeTarget())
 }
 
 // causeLog gives the log lines of the conditions that do not hold, of the named

@@ -25,7 +25,7 @@ func Command(s *session.Session) *cobra.Command {
 		Short:   "Look after endpoints, their versions and their traffic",
 	}, list(s), show(s), createVersion(s), updateVersion(s), deleteVersion(s), update(s), remove(s),
 		revisions(s), rollback(s),
-		keys(s), regenerateKey(s), logs(s), score(s), wait(s))
+		keys(s), regenerateKey(s), getToken(s), revokeTokens(s), logs(s), score(s), wait(s))
 }
 
 // Names lists the endpoints, for completion.

@@ -18,7 +18,9 @@ func logs(s *session.Session) *cobra.Command {
 		Use:   "get-logs [NAME]",
 		Short: "Show what an endpoint's replicas wrote",
 		Example: "  fairlead endpoint get-logs -n diabetes -l 100\n" +
-			"  fairlead endpoint get-logs -n diabetes --version versionb --follow",
+			"  fairlead endpoint get-logs -n diabetes --version versionb --follow\n" +
+			"  fairlead endpoint get-logs -n diabetes --init       # what was written before a replica was ready\n" +
+			"  fairlead endpoint get-logs -n diabetes --previous   # of the process before the present one",
 	}
 	addName(s, cmd)
 	req := &deployv1.ReadEndpointLogsRequest{}
@@ -26,11 +28,16 @@ func logs(s *session.Session) *cobra.Command {
 	fs.StringVar(&req.Version, "version", "", "only this version")
 	fs.StringVar(&req.Replica, "replica", "", "only this replica")
 	fs.Int32VarP(&req.TailLines, "lines", "l", 5000, "how many of the last lines")
-	fs.BoolVar(&req.Follow, "follow", false, "go on with new lines")
+	fs.BoolVarP(&req.Follow, "follow", "f", false, "go on with new lines")
+	fs.BoolVar(&req.Previous, "previous", false, "of the process before the one that runs now")
+	fs.BoolVarP(&req.Init, "init", "i", false, "only what was written before a replica was ready")
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
 		t, err := find(s, cmd, args)
 		if err != nil {
 			return err
+		}
+		if req.GetFollow() && (req.GetPrevious() || req.GetInit()) {
+			return session.Usagef(cmd, "--follow goes with neither --previous nor --init, which have an end")
 		}
 		req.Name = t.name
 		stream, err := t.client.Endpoints.ReadEndpointLogs(ctx, req)

@@ -72,6 +72,12 @@ func revisionsDocument(s *session.Session, all []*deployv1.EndpointVersionRevisi
 			rows[i] = []string{d.Names[i], revisionState(r), output.Age(r.GetCreateTime(), s.Now()), r.GetCreatedBy(), changes(r)}
 		}
 		t.Table([]string{"REVISION", "STATE", "AGE", "BY", "CHANGES"}, rows)
+		for _, r := range all {
+			if cause, _, _ := strings.Cut(r.GetFailure(), "\n"); cause != "" {
+				t.Blank()
+				t.Linef("%d: %s", r.GetRevision(), output.Clean(cause))
+			}
+		}
 	}
 	return d
 }
@@ -81,14 +87,9 @@ func revisionState(r *deployv1.EndpointVersionRevision) string {
 	case r.GetServing():
 		return "Serving"
 	case r.GetFailure() != "":
-		return "Failed: " + first(r.GetFailure())
+		return "Failed"
 	}
 	return "-"
-}
-
-func first(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return output.Clean(line)
 }
 
 func changes(r *deployv1.EndpointVersionRevision) string {

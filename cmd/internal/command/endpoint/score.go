@@ -34,7 +34,7 @@ const (
 func score(s *session.Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [NAME]",
-		Short: "Score data with an endpoint's key and print the answer",
+		Short: "Score data with an endpoint's key or a token and print the answer",
 		Example: "  fairlead endpoint run -n diabetes -d '{\"data\": [[1,2,3,4,5,6,7,8,9,10]]}'\n" +
 			"  fairlead endpoint run -n diabetes -d @request.json --version versionb",
 	}
@@ -85,7 +85,7 @@ func (t target) scoringRequest(ctx context.Context, s *session.Session, body io.
 	if err != nil {
 		return nil, err
 	}
-	address, err := scoringAddress(s, e)
+	address, err := ScoringAddress(s, e)
 	if err != nil {
 		return nil, err
 	}
@@ -97,19 +97,33 @@ func (t target) scoringRequest(ctx context.Context, s *session.Session, body io.
 	if version != "" {
 		req.Header.Set(versionHeader, version)
 	}
-	if e.GetAuthMode() != deployv1.Endpoint_AUTH_MODE_NONE {
-		keys, err := t.client.EndpointKeys.ListEndpointKeys(ctx, &authv1.ListEndpointKeysRequest{Name: t.name})
-		if err != nil {
-			return nil, err
-		}
-		req.Header.Set("Authorization", "Bearer "+keys.GetPrimaryKey())
+	secret, err := t.secret(ctx, e.GetAuthMode())
+	if err != nil {
+		return nil, err
+	}
+	if secret != "" {
+		req.Header.Set("Authorization", "Bearer "+secret)
 	}
 	return req, nil
 }
 
-// scoringAddress is where the user says the data plane is, else where the
+// secret is what opens the endpoint: a key, a token, or nothing.
+func (t target) secret(ctx context.Context, mode deployv1.Endpoint_AuthMode) (string, error) {
+	switch mode {
+	case deployv1.Endpoint_AUTH_MODE_NONE:
+		return "", nil
+	case deployv1.Endpoint_AUTH_MODE_TOKEN:
+		token, err := t.client.Tokens.GetEndpointToken(ctx, &authv1.GetEndpointTokenRequest{Name: t.name})
+		return token.GetAccessToken(), err
+	case deployv1.Endpoint_AUTH_MODE_UNSPECIFIED, deployv1.Endpoint_AUTH_MODE_KEY:
+	}
+	keys, err := t.client.EndpointKeys.ListEndpointKeys(ctx, &authv1.ListEndpointKeysRequest{Name: t.name})
+	return keys.GetPrimaryKey(), err
+}
+
+// ScoringAddress is where the user says the data plane is, else where the
 // endpoint says, else the data plane's usual port on the server's host.
-func scoringAddress(s *session.Session, e *deployv1.Endpoint) (string, error) {
+func ScoringAddress(s *session.Session, e *deployv1.Endpoint) (string, error) {
 	if base := s.Getenv(dataURLVariable); base != "" {
 		return strings.TrimSuffix(base, "/") + e.GetScoringPath(), nil
 	}

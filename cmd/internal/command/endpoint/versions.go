@@ -143,10 +143,14 @@ func (u versionUpdate) run(ctx context.Context, s *session.Session) error {
 	}
 	return Change{
 		What: "version " + id + " of endpoint " + t.id, Title: "Updating " + t.id + ", version " + id,
-		Endpoint: t.id, Version: id, Draft: draft, First: u.first, NoWait: u.noWait, Wait: *u.wait, ValidateOnly: u.validateOnly,
+		Endpoint: t.id, Version: id, Draft: draft, First: u.first, NoWait: u.noWait, Undo: "go back:  fairlead endpoint rollback -n " + t.id + " --vn " + id,
+		Wait: *u.wait, ValidateOnly: u.validateOnly,
 		Request: func(validateOnly bool) call {
 			req := updateRequest(before, draft.Version)
 			req.ValidateOnly, req.RequestId = validateOnly, client.NewRequestID()
+			if u.first != nil && !validateOnly {
+				req.Version.Etag = "" // what is done first has changed the endpoint
+			}
 			return func(ctx context.Context) (*longrunningpb.Operation, error) {
 				return t.client.Endpoints.UpdateEndpointVersion(ctx, req)
 			}

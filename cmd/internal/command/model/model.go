@@ -24,7 +24,7 @@ func Command(s *session.Session) *cobra.Command {
 	return session.Group(&cobra.Command{
 		Use:   "model",
 		Short: "Register models and deploy them",
-	}, register(s), list(s), versions(s), show(s), download(s), update(s), remove(s), deploy(s))
+	}, register(s), list(s), versions(s), show(s), download(s), update(s), remove(s), deploy(s), packageCommand(s), profileCommand(s))
 }
 
 // IDs lists the models as model:version, newest version each.

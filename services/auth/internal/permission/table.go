@@ -13,6 +13,13 @@ func Table() map[string]Rule {
 	addCompute(add)
 	addDeploy(add)
 	add("fairlead.events.v1.EventService", map[string]Rule{"WatchEvents": on("parent", Reader)})
+	add("fairlead.telemetry.v1.RecordService", map[string]Rule{"Record": {Where: Services}})
+	add("fairlead.telemetry.v1.TelemetryService", map[string]Rule{
+		"GetSummary":      on("name", Reader),
+		"QueryTimeSeries": on("name", Reader),
+		"ListRequests":    on("parent", Reader),
+		"TailRequests":    on("name", Reader),
+	})
 	add("fairlead.router.v1.RouterService", map[string]Rule{"GetRouteTable": {Where: Installation}})
 	add("fairlead.telemetry.v1.TelemetryService", map[string]Rule{
 		"GetSummary":      on("name", Reader),
@@ -130,6 +137,13 @@ func addDeploy(add func(string, map[string]Rule)) {
 		"RegisterModel":      on("parent", Contributor),
 		"UpdateModelVersion": on("model_version.name", Contributor),
 		"DeleteModelVersion": on("name", Contributor),
+	})
+	add("fairlead.deploy.v1.EnvironmentService", map[string]Rule{
+		"ListEnvironments":         on("parent", Reader),
+		"ListEnvironmentVersions":  on("parent", Reader),
+		"GetEnvironmentVersion":    on("name", Reader),
+		"RegisterEnvironment":      on("parent", Contributor),
+		"DeleteEnvironmentVersion": on("name", Contributor),
 	})
 	add("fairlead.deploy.v1.ArtefactService", map[string]Rule{
 		"CreateUpload": on("parent", Contributor),

@@ -8,7 +8,8 @@
 // place. Where there is no room for more, one ready replica of several is
 // drained first, and the only one never. A revision none of whose replicas was
 // ever ready is given up when one of them could not start its script twice, or
-// ended five times, in a row; the stable revision then goes on.
+// ended five times, in a row, or at once when no try can help; the stable
+// revision then goes on.
 package plan
 
 import (
@@ -121,11 +122,11 @@ func (p *planner) judgeStart() {
 		return
 	}
 	for _, r := range p.currents() {
-		if r.StartFailures < scriptTries && r.Failures < otherTries {
+		if r.StartFailures < scriptTries && r.Failures < otherTries && !r.Hopeless {
 			continue
 		}
 		cause := r.Cause
-		if r.StartFailures < scriptTries && cause.Reason != replica.CrashLoop { // which counts itself
+		if r.StartFailures < scriptTries && !r.Hopeless && cause.Reason != replica.CrashLoop { // which counts itself
 			cause.Message = fmt.Sprintf("given up after %d starts: %s", r.Failures, cause.Message)
 		}
 		p.out.View.Failure = &cause
@@ -248,7 +249,7 @@ func (p *planner) add(revision workload.Revision) {
 func (p *planner) restart() {
 	for _, r := range p.out.Replicas {
 		revision, known := p.templates[r.Template]
-		if r.State == replica.BackingOff && known && !p.in.Now.Before(r.RetryAt) {
+		if known && r.Due(p.in.Now) {
 			r = r.Started(p.in.Now)
 			p.set(r)
 			p.out.Actions = append(p.out.Actions, Action{Verb: Start, Replica: r, Revision: revision})

@@ -72,6 +72,7 @@ type Replica struct {
 	WasReady      bool // a process of it has been ready
 	Failures      int  // ends in a row
 	StartFailures int  // ends in a row because the script cannot start
+	Hopeless      bool // the last of them showed that no try can help
 	RetryAt       time.Time
 
 	Usage Usage // of its present process, not always the newest
@@ -105,7 +106,9 @@ type Observation struct {
 	Cause      Cause
 	// CannotStart says that the process ended because its script cannot start.
 	CannotStart bool
-	Usage       Usage
+	// Hopeless says of what cannot start that another try would end the same way.
+	Hopeless bool
+	Usage    Usage
 }
 
 // Live says whether r counts among the wanted ones.
@@ -164,6 +167,7 @@ func (r Replica) ended(o Observation, now time.Time) Replica {
 	if !o.CannotStart {
 		r.StartFailures = 0
 	}
+	r.Hopeless = o.CannotStart && o.Hopeless
 	r.State, r.Address, r.ReadySince, r.Cause, r.Usage = BackingOff, "", time.Time{}, o.Cause, Usage{}
 	if r.Failures > 1 && (o.Cause.Reason == Exited || o.Cause.Reason == Killed) {
 		r.Cause.Reason = CrashLoop
@@ -201,6 +205,13 @@ func Pause(failures int) time.Duration {
 		}
 	}
 	return pause
+}
+
+// Due says whether the pause of a replica that failed is over. A pause that would
+// be longer than it was meant to be began before the clock was set back: it is over.
+func (r Replica) Due(now time.Time) bool {
+	left := r.RetryAt.Sub(now)
+	return r.State == BackingOff && (left <= 0 || left > Pause(r.Failures))
 }
 
 // NextChange is when time alone changes something about r; zero when it does not.

@@ -76,3 +76,27 @@ func TestScriptThatCannotStartIsCounted(t *testing.T) {
 		t.Errorf("another cause breaks the row: %+v", r)
 	}
 }
+
+func TestDue(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	failed := replica.Replica{State: replica.BackingOff, Failures: 1}
+	for name, test := range map[string]struct {
+		state   replica.State
+		retryAt time.Time
+		want    bool
+	}{
+		"its pause is over":             {replica.BackingOff, now, true},
+		"its pause goes on":             {replica.BackingOff, now.Add(replica.Pause(1)), false},
+		"the clock was set back":        {replica.BackingOff, now.Add(2 * time.Hour), true},
+		"it runs":                       {replica.Ready, now, false},
+		"it runs, the clock was behind": {replica.Starting, now.Add(2 * time.Hour), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := failed
+			r.State, r.RetryAt = test.state, test.retryAt
+			if got := r.Due(now); got != test.want {
+				t.Errorf("Due is %v, want %v", got, test.want)
+			}
+		})
+	}
+}

@@ -1,9 +1,9 @@
 package environment
 
 import (
+	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -15,7 +15,10 @@ import (
 
 const field = "environment_version."
 
-var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+var (
+	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+	passwordPattern = regexp.MustCompile(`(://[^/@\s:]*):[^/@\s]*@`)
+)
 
 // ReservedName says whether a name is one of those that users cannot register.
 func ReservedName(name string) bool {
@@ -64,7 +67,7 @@ func (r Registration) read() (Content, []string, error) {
 			problem = withoutPassword(line.Text)
 		}
 		if problem != nil {
-			bad.Add(field+"python.requirements_file", "line %d: %q: %s", line.Number, line.Text, problem)
+			bad.Add(field+"python.requirements_file", "line %d: %q: %s", line.Number, withoutSecrets(line.Text), problem)
 			continue
 		}
 		p.PipRequirements = join(p.PipRequirements, []string{line.Text})
@@ -82,7 +85,7 @@ func (r Registration) read() (Content, []string, error) {
 func checkEntries(bad *apierr.Violations, name string, entries []string, check func(string) error) {
 	for i, entry := range entries {
 		if err := check(entry); err != nil {
-			bad.Add(fmt.Sprintf("%s%s[%d]", field, name, i), "%q: %s", entry, err)
+			bad.Add(fmt.Sprintf("%s%s[%d]", field, name, i), "%q: %s", withoutSecrets(entry), err)
 		}
 	}
 }
@@ -101,28 +104,21 @@ func checkPip(text string) error {
 
 func checkChannel(text string) error {
 	if strings.TrimSpace(text) == "" || strings.ContainsAny(text, " \t\n") {
-		return fmt.Errorf("must be the name or URL of a channel")
+		return errors.New("must be the name or URL of a channel")
 	}
 	return withoutPassword(text)
 }
 
 // withoutPassword refuses URLs with a password in an entry.
 func withoutPassword(text string) error {
-	for _, word := range strings.FieldsFunc(text, func(c rune) bool { return c == ' ' || c == '\t' || c == '=' }) {
-		at := strings.Index(word, "://")
-		if at < 0 {
-			continue
-		}
-		u, err := url.Parse(strings.TrimPrefix(word, "git+"))
-		if err != nil {
-			continue
-		}
-		if _, has := u.User.Password(); has {
-			return fmt.Errorf("holds a password: environments are not a place for secrets; put it into the configuration of pip or conda on the nodes")
-		}
+	if !passwordPattern.MatchString(text) {
+		return nil
 	}
-	return nil
+	return errors.New("holds a password: environments are not a place for secrets; put it into the configuration of pip or conda on the nodes")
 }
+
+// withoutSecrets is for telling what is wrong with an entry.
+func withoutSecrets(text string) string { return passwordPattern.ReplaceAllString(text, "$1:…@") }
 
 // checkInterpreter checks the interpreter's path. The old product's "python"
 // means the one that there is.

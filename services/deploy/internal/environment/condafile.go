@@ -112,7 +112,7 @@ func (f *condaFile) entry(n *yaml.Node, check func(string) error, into *[]string
 		f.complain(n.Line, "an entry is empty")
 	default:
 		if err := check(text); err != nil {
-			f.complain(n.Line, "%q: %s", text, err)
+			f.complain(n.Line, "%q: %s", withoutSecrets(text), err)
 			return
 		}
 		*into = append(*into, text)

@@ -132,7 +132,7 @@ func (s *server) version(e endpoint.Endpoint, v endpoint.Version) *deployv1.Endp
 	out.State, out.StateMessage, out.Conditions = stateTo(v.Status.State), v.Status.Message, conditions(v.Status)
 	out.ReadyReplicas, out.DesiredReplicas, out.ReplicaStatuses = int32(v.Status.Ready), int32(endpoint.DesiredReplicas(v)), s.replicas(v)
 	out.TrafficShare, out.Revision, out.ServingRevision = percent(e.Share(v.ID)), v.Revision, v.Serving
-	out.Notices, out.ScalingStatus = e.Notices(v, ""), s.scalingStatus(e, v)
+	out.Notices, out.ScalingStatus = e.Notices(v, s.baseImage(v.Spec.Packages)), s.scalingStatus(e, v)
 	out.CreateTime, out.UpdateTime, out.Etag = timestamppb.New(v.CreateTime), timestamppb.New(v.UpdateTime), tag(e)
 	return out
 }

@@ -138,6 +138,7 @@ func (s *Endpoints) ensureKeys(ctx context.Context, e endpoint.Endpoint, keys *d
 	defer cancel()
 	_, err := s.deps.Keys.EnsureEndpointKeys(ctx, &authv1.EnsureEndpointKeysRequest{
 		Name: e.Name(), EndpointUid: e.UID, PrimaryKey: keys.GetPrimaryKey(), SecondaryKey: keys.GetSecondaryKey(),
+		AuthMode: keysMode(e.Auth),
 	})
 	if err == nil {
 		return nil
@@ -150,6 +151,18 @@ func (s *Endpoints) ensureKeys(ctx context.Context, e endpoint.Endpoint, keys *d
 		return failure
 	}
 	return apierr.New(apierr.Unavailable, "KEYS_UNAVAILABLE", "the endpoint's keys could not be made; try again").Because(err)
+}
+
+// keysMode is the mode in the words of the auth service.
+func keysMode(a endpoint.AuthMode) authv1.EndpointAuthMode {
+	switch a {
+	case endpoint.AuthNone:
+		return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_NONE
+	case endpoint.AuthToken:
+		return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN
+	case endpoint.AuthKey:
+	}
+	return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_KEY
 }
 
 // nameIsFree refuses a name that is taken, with what can be done.
@@ -177,7 +190,7 @@ func (s *Endpoints) creation(ctx context.Context, workspace string, req *deployv
 		return nil, endpoint.Creation{}, err
 	}
 	input := versionInput(req.GetVersion())
-	use, err := s.references(ctx, workspace, req.GetVersion(), &input, present{absent: req.GetValidateOnly()}, &bad)
+	use, err := s.references(ctx, site{workspace: workspace, target: target}, req.GetVersion(), &input, present{absent: req.GetValidateOnly()}, &bad)
 	if err != nil {
 		return nil, endpoint.Creation{}, err
 	}

@@ -95,12 +95,15 @@ func (s *Endpoints) UpdateEndpoint(ctx context.Context, req *deployv1.UpdateEndp
 	return s.mutate(ctx, mutation{
 		method: "UpdateEndpoint", verb: "update", workspace: values.Get("workspace"), id: values.Get("endpoint"), target: name,
 		etag: req.GetEndpoint().GetEtag(), requestID: req.GetRequestId(), validateOnly: req.GetValidateOnly(),
-		change: func(_ context.Context, e endpoint.Endpoint, _ string) (endpoint.Change, []store.Op, error) {
+		change: func(ctx context.Context, e endpoint.Endpoint, _ string) (endpoint.Change, []store.Op, error) {
 			wanted := s.endpoint(e)
 			if _, err := merge(wanted, req.GetEndpoint(), req.GetUpdateMask(), "description", "tags", "properties", "auth_mode", "telemetry_enabled"); err != nil {
 				return endpoint.Change{}, nil, err
 			}
 			c, err := e.Update(endpointInput(wanted), s.deps.Clock())
+			if err == nil && c.Endpoint.Auth != e.Auth && !req.GetValidateOnly() {
+				err = s.ensureKeys(ctx, c.Endpoint, nil) // the mode, before routers hear of it
+			}
 			return c, nil, err
 		},
 	})
@@ -137,7 +140,7 @@ func (s *Endpoints) CreateEndpointVersion(ctx context.Context, req *deployv1.Cre
 		change: func(ctx context.Context, e endpoint.Endpoint, operation string) (endpoint.Change, []store.Op, error) {
 			var bad apierr.Violations
 			input := versionInput(req.GetVersion())
-			use, err := s.references(ctx, workspace, req.GetVersion(), &input, present{absent: req.GetValidateOnly()}, &bad)
+			use, err := s.references(ctx, site{workspace: workspace, target: e.ComputeTarget}, req.GetVersion(), &input, present{absent: req.GetValidateOnly()}, &bad)
 			if err != nil {
 				return endpoint.Change{}, nil, err
 			}
@@ -195,7 +198,7 @@ func (s *Endpoints) updateVersion(ctx context.Context, e endpoint.Endpoint, id, 
 		}
 	}
 	if changed["environment"] {
-		environmentUse, err := s.environment(ctx, e.Workspace, wanted.GetEnvironment(), &input, &bad)
+		environmentUse, err := s.environment(ctx, site{workspace: e.Workspace, target: e.ComputeTarget}, wanted.GetEnvironment(), &input, &bad)
 		if err != nil {
 			return endpoint.Change{}, nil, err
 		}

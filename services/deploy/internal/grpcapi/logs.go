@@ -52,6 +52,7 @@ func (s *Endpoints) ReadEndpointLogs(req *deployv1.ReadEndpointLogsRequest, stre
 func (s *Endpoints) readLogs(ctx context.Context, v endpoint.Version, req *deployv1.ReadEndpointLogsRequest, send func(*deployv1.ReadEndpointLogsResponse) error) error {
 	lines, err := s.deps.Logs.ReadWorkloadLogs(ctx, &computev1.ReadWorkloadLogsRequest{
 		Name: v.Workload, Replica: req.GetReplica(), TailLines: req.GetTailLines(), Follow: req.GetFollow(),
+		Previous: req.GetPrevious(), Init: req.GetInit(),
 	})
 	if err != nil {
 		return err

@@ -14,23 +14,30 @@ import (
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	"github.com/fairlead/fairlead/services/deploy/internal/bundle"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
+	"github.com/fairlead/fairlead/services/deploy/internal/environment"
 	"github.com/fairlead/fairlead/services/deploy/internal/model"
 )
 
 // targetTimeout keeps a request from waiting long for a compute service that is away.
 const targetTimeout = 10 * time.Second
 
+// site is where a version is deployed to.
+type site struct {
+	workspace string
+	target    string // resource name; empty when it is not known which
+}
+
 // references fills in the models and the environment of a version and checks
 // that they and the contents of its files are there.
-func (s *server) references(ctx context.Context, workspace string, v *deployv1.EndpointVersion, input *endpoint.VersionInput, expect present, bad *apierr.Violations) ([]store.Op, error) {
-	environmentUse, err := s.environment(ctx, workspace, v.GetEnvironment(), input, bad)
+func (s *server) references(ctx context.Context, at site, v *deployv1.EndpointVersion, input *endpoint.VersionInput, expect present, bad *apierr.Violations) ([]store.Op, error) {
+	environmentUse, err := s.environment(ctx, at, v.GetEnvironment(), input, bad)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.checkContents(ctx, "version.source_files", input.Spec.SourceFiles, expect, bad); err != nil {
 		return nil, err
 	}
-	modelUse, err := s.models(ctx, workspace, v.GetModels(), input, bad)
+	modelUse, err := s.models(ctx, at.workspace, v.GetModels(), input, bad)
 	return append(environmentUse, modelUse...), err
 }
 
@@ -65,27 +72,83 @@ func (s *server) models(ctx context.Context, workspace string, refs []string, in
 	return []store.Op{use.Take()}, nil
 }
 
-// environment fills in the environment of a version. The op makes the commit
-// fail when an environment has been deleted since it was looked up.
-func (s *server) environment(ctx context.Context, workspace, ref string, input *endpoint.VersionInput, bad *apierr.Violations) ([]store.Op, error) {
+// environment fills in the environment of a version, which the compute target
+// must have. The op makes the commit fail when an environment has been deleted
+// since it was looked up.
+func (s *server) environment(ctx context.Context, at site, ref string, input *endpoint.VersionInput, bad *apierr.Violations) ([]store.Op, error) {
 	input.Spec.Packages = ""
 	if ref == "" {
 		return nil, nil
 	}
-	use, err := s.deps.State.EnvironmentUse(ctx, workspace)
+	use, err := s.deps.State.EnvironmentUse(ctx, at.workspace)
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.deps.State.ResolveEnvironment(ctx, workspace, ref)
+	v, err := s.deps.State.ResolveEnvironment(ctx, at.workspace, ref)
 	switch kind := apierr.KindOf(err); {
 	case err == nil:
 		input.Spec.Packages = v.ResourceName()
+		if err := s.checkPython(ctx, at.target, v, bad); err != nil {
+			return nil, err
+		}
 	case kind == apierr.NotFound || kind == apierr.InvalidArgument:
 		bad.Add("version.environment", "is not known: %s; register it first", err.Error())
 	default:
 		return nil, err
 	}
 	return []store.Op{use.Take()}, nil
+}
+
+// baseImage gives the image that an environment is built on; "" when there is none.
+func (s *server) baseImage(environment string) string {
+	values, err := environmentVersionPattern.Parse(environment)
+	if err != nil {
+		return ""
+	}
+	for _, v := range s.deps.State.EnvironmentVersions(values.Get("workspace"), values.Get("environment")) {
+		if v.ResourceName() == environment {
+			return v.Docker.BaseImage
+		}
+	}
+	return ""
+}
+
+// checkPython has the compute service say whether a target has what an
+// environment asks. What else it finds is told elsewhere.
+func (s *server) checkPython(ctx context.Context, target string, v environment.Version, bad *apierr.Violations) error {
+	if target == "" {
+		return nil
+	}
+	const script = "score.py"
+	ctx, cancel := context.WithTimeout(ctx, targetTimeout)
+	defer cancel()
+	_, err := s.deps.Checks.ApplyWorkload(ctx, &computev1.ApplyWorkloadRequest{
+		Name: resourcename.Format(target, "workloads", "check"), ValidateOnly: true,
+		Spec: &computev1.WorkloadSpec{
+			EntryScript: script, Source: &computev1.Bundle{Files: []*computev1.File{{Path: script, Sha256: strings.Repeat("0", 64)}}}, Python: pythonOf(v),
+		},
+	})
+	if err == nil {
+		return nil
+	}
+	failure := apierr.FromStatus(err)
+	for _, violation := range failure.Violations {
+		if violation.Field == "spec.python" {
+			bad.Add("version.environment", "%s", violation.Description)
+		}
+	}
+	if failure.Kind == apierr.InvalidArgument || failure.Kind == apierr.NotFound {
+		return nil
+	}
+	return apierr.New(apierr.Unavailable, "COMPUTE_UNAVAILABLE", "the compute service does not answer, so the environment cannot be checked; try again").Because(err)
+}
+
+// pythonOf gives what an environment asks of the Python that runs a script.
+func pythonOf(v environment.Version) *computev1.PythonEnvironment {
+	return &computev1.PythonEnvironment{
+		Environment: v.ID(), PythonVersion: v.PythonVersion(), PipRequirements: v.Python.PipRequirements,
+		CondaPackages: v.Python.CondaDependencies, InterpreterPath: v.Python.InterpreterPath, UserManaged: v.Python.UserManaged,
+	}
 }
 
 // present says which contents a request may take for granted.

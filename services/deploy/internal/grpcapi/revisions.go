@@ -72,7 +72,7 @@ func (s *Endpoints) RollbackEndpointVersion(ctx context.Context, req *deployv1.R
 			if err != nil {
 				return endpoint.Change{}, nil, err
 			}
-			use, err := s.stillThere(ctx, e.Workspace, to)
+			use, err := s.stillThere(ctx, site{workspace: e.Workspace, target: e.ComputeTarget}, to)
 			if err != nil {
 				return endpoint.Change{}, nil, err
 			}
@@ -101,15 +101,15 @@ func (s *Endpoints) rollbackTarget(ctx context.Context, e endpoint.Endpoint, v e
 }
 
 // stillThere checks that what an earlier revision needs has not been deleted since.
-func (s *Endpoints) stillThere(ctx context.Context, workspace string, r endpoint.Revision) ([]store.Op, error) {
+func (s *Endpoints) stillThere(ctx context.Context, at site, r endpoint.Revision) ([]store.Op, error) {
 	var bad apierr.Violations
 	var input endpoint.VersionInput
-	message := specMessage(workspace, r.Spec)
-	use, err := s.models(ctx, workspace, message.GetModels(), &input, &bad)
+	message := specMessage(at.workspace, r.Spec)
+	use, err := s.models(ctx, at.workspace, message.GetModels(), &input, &bad)
 	if err != nil {
 		return nil, err
 	}
-	environmentUse, err := s.environment(ctx, workspace, r.Spec.Packages, &input, &bad)
+	environmentUse, err := s.environment(ctx, at, r.Spec.Packages, &input, &bad)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,11 @@ type logs interface {
 	ReadWorkloadLogs(ctx context.Context, in *computev1.ReadWorkloadLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[computev1.ReadWorkloadLogsResponse], error)
 }
 
+// checks is what says whether a target can run something.
+type checks interface {
+	ApplyWorkload(ctx context.Context, in *computev1.ApplyWorkloadRequest, opts ...grpc.CallOption) (*computev1.Workload, error)
+}
+
 // replicas is what is seen of replicas.
 type replicas interface {
 	// Of gives the replicas of a workload, and the generation of its newest spec.
@@ -82,6 +87,7 @@ type Deps struct {
 	Keys       keys
 	Targets    targets
 	Logs       logs
+	Checks     checks // used with validate_only
 	Replicas   replicas
 	Load       load
 	Clock      func() time.Time

@@ -124,6 +124,9 @@ func (c *Compute) ApplyWorkload(_ context.Context, req *computev1.ApplyWorkloadR
 		return nil, err
 	}
 	w := c.workloads[req.GetName()]
+	if req.GetValidateOnly() {
+		return &computev1.Workload{Name: req.GetName(), Spec: req.GetSpec()}, nil
+	}
 	if w == nil {
 		w = &computev1.Workload{Name: req.GetName()}
 		c.workloads[req.GetName()] = w

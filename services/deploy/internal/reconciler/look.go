@@ -98,8 +98,8 @@ func final(k apierr.Kind) bool {
 func (r *Reconciler) removeWorkloads(ctx context.Context, retired []endpoint.Retired) (gone map[string]bool, next time.Time, err error) {
 	gone = map[string]bool{}
 	for _, old := range retired {
-		free := old.Since.Add(r.cfg.RouteGrace)
-		if now := r.deps.Clock(); now.Before(free) {
+		now := r.deps.Clock()
+		if free := r.seen.since(old.Workload, old.Since, now).Add(r.cfg.RouteGrace); now.Before(free) {
 			next = sooner(next, free)
 			continue
 		}
@@ -109,6 +109,7 @@ func (r *Reconciler) removeWorkloads(ctx context.Context, retired []endpoint.Ret
 		}
 		if is {
 			gone[old.Workload] = true
+			r.seen.forget(old.Workload)
 			continue
 		}
 		next = sooner(next, r.deps.Clock().Add(lookAgain))

@@ -74,11 +74,12 @@ type Reconciler struct {
 	cfg  Config
 	deps Deps
 	view *view
+	seen *sights
 }
 
 // New makes a reconciler; Run lets it work.
 func New(cfg Config, deps Deps) *Reconciler {
-	return &Reconciler{cfg: cfg, deps: deps, view: newView()}
+	return &Reconciler{cfg: cfg, deps: deps, view: newView(), seen: newSights()}
 }
 
 // Run works until ctx ends, whenever it holds the lease.

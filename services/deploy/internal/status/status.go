@@ -8,6 +8,7 @@ package status
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 )
@@ -123,7 +124,7 @@ func fromWorkload(next endpoint.Status, w *Workload) endpoint.Status {
 		next.Reason, next.Message, next.LogLines = "", "", nil
 	case w.State == endpoint.Deleting:
 		next = is(next, endpoint.Unhealthy, "WorkloadDeleted", "its replicas are being removed from the compute target")
-	case w.State == endpoint.Failed && w.Ready > 0:
+	case w.State == endpoint.Failed && w.Ready > 0 && !strings.Contains(w.Message, "keeps serving"):
 		next.Message = fmt.Sprintf("%s (%d of the replicas from before the change still answer)", w.Message, w.Ready)
 	case next.Message == "" && w.State == endpoint.Transitioning:
 		next.Message = "its replicas are starting"

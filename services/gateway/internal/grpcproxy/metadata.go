@@ -1,9 +1,13 @@
 package grpcproxy
 
 import (
+	"context"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/fairlead/fairlead/platform/rpc"
 )
 
 // Outgoing gives the metadata of a caller as it is passed on: all of it but
@@ -15,6 +19,14 @@ func Outgoing(in metadata.MD) metadata.MD {
 		if !internal(key) {
 			out[key] = values
 		}
+	}
+	return out
+}
+
+// withAddress tells services where a call comes from, for the audit log.
+func withAddress(ctx context.Context, out metadata.MD) metadata.MD {
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		out.Set(rpc.ClientAddressHeader, rpc.HostOf(p.Addr.String()))
 	}
 	return out
 }

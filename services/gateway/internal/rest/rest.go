@@ -7,14 +7,17 @@ package rest
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/rpc"
@@ -70,17 +73,21 @@ func newAPI(ctx context.Context, conns map[string]*grpc.ClientConn, operations l
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithIncomingHeaderMatcher(incoming),
+		runtime.WithMetadata(clientAddress),
 		runtime.WithOutgoingHeaderMatcher(nothing),
 		runtime.WithOutgoingTrailerMatcher(nothing),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(a.writeRoutingError),
 	)
-	for service, registers := range bindings() {
+	// What is bound later is matched first, and GET …/endpoints/* would take
+	// …/endpoints/*:summary as well: telemetry has to come after deploy.
+	all := bindings()
+	for _, service := range slices.Sorted(maps.Keys(all)) {
 		conn := conns[service]
 		if conn == nil {
 			continue
 		}
-		for _, register := range registers {
+		for _, register := range all[service] {
 			if err := register(ctx, mux, conn); err != nil {
 				return nil, err
 			}
@@ -102,6 +109,11 @@ func incoming(header string) (string, bool) {
 	default:
 		return "", false
 	}
+}
+
+// clientAddress tells services where a request comes from, for the audit log.
+func clientAddress(_ context.Context, r *http.Request) metadata.MD {
+	return metadata.Pairs(rpc.ClientAddressHeader, rpc.HostOf(r.RemoteAddr))
 }
 
 // nothing of a service's metadata becomes a header: the request's id is set already.

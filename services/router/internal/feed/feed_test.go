@@ -235,6 +235,7 @@ func TestInputs(t *testing.T) {
 			{ID: "3"},
 		}},
 		Digests: map[routetable.ID][][]byte{},
+		TokenKeys: map[string][]byte{}, Generations: map[string]int64{},
 	}
 	if diff := cmp.Diff(want, s.Inputs()); diff != "" {
 		t.Errorf("inputs (-want +got):\n%s", diff)

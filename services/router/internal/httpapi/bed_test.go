@@ -35,13 +35,14 @@ type bed struct {
 	builder *routetable.Builder
 	url     string
 	client  *http.Client
+	counted counted
 }
 
 func newBed(t testing.TB, maxBodyBytes int64) *bed {
 	b := &bed{t: t, routes: routetable.NewCurrent(), builder: routetable.NewBuilder(nil)}
 	forwarder := proxy.New()
 	server := httptest.NewUnstartedServer(New(Deps{
-		Logger: slog.New(slog.DiscardHandler), Routes: b.routes, Forwarder: forwarder, MaxBodyBytes: maxBodyBytes,
+		Logger: slog.New(slog.DiscardHandler), Routes: b.routes, Forwarder: forwarder, MaxBodyBytes: maxBodyBytes, Count: b.counted.add,
 	}))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.Start()

@@ -26,6 +26,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/services/router/internal/admission"
 	"github.com/fairlead/fairlead/services/router/internal/proxy"
@@ -66,6 +68,7 @@ type Handler struct {
 	forwarder    *proxy.Forwarder
 	maxBodyBytes int64
 	count        func(*record.Request)
+	tracer       trace.Tracer // nil without tracing
 	tokens       *token.Verifier
 }
 
@@ -78,13 +81,15 @@ type Deps struct {
 	MaxBodyBytes int64
 	// Count takes every scoring request that has ended; nil means nobody does.
 	Count func(*record.Request)
+	// Tracer makes spans; nil means nothing is traced.
+	Tracer trace.Tracer
 }
 
 // New makes a handler.
 func New(deps Deps) *Handler {
 	return &Handler{
 		logger: deps.Logger, routes: deps.Routes, forwarder: deps.Forwarder, maxBodyBytes: deps.MaxBodyBytes, count: deps.Count,
-		tokens: token.NewVerifier(),
+		tokens: token.NewVerifier(), tracer: deps.Tracer,
 	}
 }
 
@@ -96,6 +101,7 @@ type exchange struct {
 	ids     requestid.IDs
 	target  target
 	seen    observation
+	span    trace.Span // nil without tracing
 	// repeated is set once the request was sent again after a replica had seen it.
 	repeated bool
 }
@@ -113,7 +119,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var tooLong string
 	x.ids, tooLong = requestid.From(r.Header)
 	x.ids.Answer(w.Header())
-	trace(r.Header, w.Header())
+	h.begin(x)
 	refused := h.serve(x, tooLong) //nolint:contextcheck // the exchange carries the request and its context
 	if refused != nil {
 		x.refuse(refused)
@@ -254,9 +260,12 @@ func (x *exchange) mayRepeat(err error) bool {
 func (h *Handler) forwardTo(ctx context.Context, x *exchange, place *admission.Reservation, call *proxy.Call) error {
 	// Deferred, since a panic on the way must not keep the place.
 	defer place.Release()
+	x.seen.replica = resourcename.Last(place.Replica())
+	ctx, done := h.toReplica(ctx, call.Header, x.seen.replica)
 	begin := time.Now()
 	err := h.forwarder.Forward(ctx, x.w, call, place.Address())
-	x.seen.replica, x.seen.execution = resourcename.Last(place.Replica()), time.Since(begin)
+	x.seen.execution = time.Since(begin)
+	done(err)
 	if errors.Is(err, proxy.ErrUnreachable) {
 		place.ReleaseUnreachable()
 	}
@@ -324,9 +333,9 @@ func choose(endpoint *routetable.Endpoint, x *exchange) (*routetable.Version, *r
 	return version, nil
 }
 
-// trace makes the request part of a trace, of the caller's if it has one, and
+// passTrace makes the request part of a trace, of the caller's if it has one, and
 // tells the caller which.
-func trace(request, answer http.Header) {
+func passTrace(request, answer http.Header) {
 	values := request[headerTraceparent]
 	if len(values) != 1 || !tracecontext.Valid(values[0]) {
 		values = []string{tracecontext.New()}

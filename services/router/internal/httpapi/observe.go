@@ -63,12 +63,20 @@ func (x *exchange) cut(err error) {
 // observe hands a request that has ended to who counts them. Only scoring
 // counts: probes, swagger.json and preflight requests would dilute the figures.
 func (h *Handler) observe(x *exchange) {
+	status := x.seen.status
+	switch {
+	case x.seen.callerLeft:
+		status, x.seen.reason = statusCallerLeft, reasonCallerLeft
+	case x.seen.answerCut:
+		status, x.seen.reason = http.StatusBadGateway, reasonAnswerCutOff
+	}
+	x.end(status)
 	if h.count == nil || x.r.URL.Path == "/" || !x.target.scoring && x.target.path != "" || x.r.Method == http.MethodOptions {
 		return
 	}
 	seen := &x.seen
 	q := record.Request{
-		Key:     record.Key{Version: seen.version, Code: seen.status},
+		Key:     record.Key{Version: seen.version, Code: status},
 		Replica: seen.replica, Arrival: x.arrival, Latency: time.Since(x.arrival),
 		QueueWait: seen.queueWait, Execution: seen.execution, ResponseBytes: seen.written,
 		RequestID: x.ids.MSRequest, ClientRequestID: x.ids.MSClient, Reason: seen.reason,
@@ -81,12 +89,6 @@ func (h *Handler) observe(x *exchange) {
 	}
 	if parent := x.r.Header[headerTraceparent]; len(parent) == 1 {
 		q.TraceID = traceID(parent[0])
-	}
-	switch {
-	case seen.callerLeft:
-		q.Code, q.Reason = statusCallerLeft, reasonCallerLeft
-	case seen.answerCut:
-		q.Code, q.Reason = http.StatusBadGateway, reasonAnswerCutOff
 	}
 	h.count(&q)
 }

@@ -9,22 +9,28 @@ import (
 	"github.com/fairlead/fairlead/services/router/internal/record"
 )
 
-const (
+// limits bound what an outbox holds.
+type limits struct {
 	// window is how many reports may be sent without an answer.
-	window = 8
-	// maxUnsent reports wait before neighbours are put together.
-	maxUnsent = 120
-	// maxReportRecords single records are in a report; more would make it too large.
-	maxReportRecords = 20_000
-	// maxUnsentRecords single records wait in all.
-	maxUnsentRecords = 50_000
-)
+	window int
+	// unsent reports wait before neighbours are put together.
+	unsent int
+	// reportRecords single records are in a report; more would make it too large.
+	reportRecords int
+	// records wait in all reports that were not sent.
+	records int
+}
+
+func usualLimits() limits {
+	return limits{window: 8, unsent: 120, reportRecords: 20_000, records: 50_000}
+}
 
 // outbox holds reports until they are answered. Those that were sent are fixed;
 // those that were not may still be put together. It may be used by many
 // goroutines.
 type outbox struct {
 	router string
+	most   limits
 
 	mu       sync.Mutex
 	sequence int64
@@ -35,7 +41,7 @@ type outbox struct {
 	finished bool // nothing is added any more
 }
 
-func newOutbox(router string) *outbox { return &outbox{router: router} }
+func newOutbox(router string, most limits) *outbox { return &outbox{router: router, most: most} }
 
 // restore puts reports of an earlier router before all others.
 func (o *outbox) restore(reports []*telemetryv1.RecordRequest) {
@@ -47,17 +53,17 @@ func (o *outbox) restore(reports []*telemetryv1.RecordRequest) {
 func (o *outbox) add(b record.Batch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	b.Limit(maxReportRecords)
+	b.Limit(o.most.reportRecords)
 	o.unsent = append(o.unsent, b)
-	if len(o.unsent) > maxUnsent {
+	if len(o.unsent) > o.most.unsent {
 		o.coarsen()
 	}
 	waiting := 0
 	for i := len(o.unsent) - 1; i >= 0; i-- { // the newest records are kept
 		waiting += len(o.unsent[i].Requests)
-		if waiting > maxUnsentRecords {
-			o.unsent[i].Limit(max(0, maxUnsentRecords-(waiting-len(o.unsent[i].Requests))))
-			waiting = maxUnsentRecords
+		if waiting > o.most.records {
+			o.unsent[i].Limit(max(0, o.most.records-(waiting-len(o.unsent[i].Requests))))
+			waiting = o.most.records
 		}
 	}
 }
@@ -69,7 +75,7 @@ func (o *outbox) coarsen() {
 	for i := 0; i < len(o.unsent); i += 2 {
 		b := o.unsent[i]
 		if i+1 < len(o.unsent) {
-			b.Merge(o.unsent[i+1], maxReportRecords)
+			b.Merge(o.unsent[i+1], o.most.reportRecords)
 		}
 		half = append(half, b)
 	}
@@ -104,7 +110,7 @@ func (o *outbox) next() *telemetryv1.RecordRequest {
 		return nil
 	}
 	if o.resent == len(o.sent) {
-		if len(o.unsent) == 0 || len(o.sent) >= window {
+		if len(o.unsent) == 0 || len(o.sent) >= o.most.window {
 			return nil
 		}
 		o.fix()

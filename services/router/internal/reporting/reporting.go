@@ -9,7 +9,7 @@
 // file and shipped by the next one. A kill of the router loses what was counted
 // since the last report: about a second, and what waited in memory.
 //
-// A Reporter is a component; Figures may be called by many goroutines.
+// A Reporter is a component; Totals may be called by many goroutines.
 package reporting
 
 import (
@@ -49,7 +49,9 @@ type Deps struct {
 	Router string
 	// SpoolPath is the file for what could not be shipped; empty means none.
 	SpoolPath string
-	Clock     func() time.Time
+	// Live says whether totals of a version are still wanted; nil means always.
+	Live  func(key record.Key, workspace, endpoint string) bool
+	Clock func() time.Time
 }
 
 // Reporter reports one router's figures.
@@ -65,7 +67,7 @@ type Reporter struct {
 // New makes a reporter and reads what an earlier one has left.
 func New(deps Deps) *Reporter {
 	r := &Reporter{
-		deps: deps, outbox: newOutbox(deps.Router), wake: make(chan struct{}, 1), totals: map[record.Key]*record.Figures{},
+		deps: deps, outbox: newOutbox(deps.Router, usualLimits()), wake: make(chan struct{}, 1), totals: map[record.Key]*record.Figures{},
 	}
 	left, err := loadSpool(deps.SpoolPath)
 	if err != nil {
@@ -81,17 +83,6 @@ func (r *Reporter) Totals(see func(record.Key, *record.Figures)) {
 	defer r.mu.Unlock()
 	for key, f := range r.totals {
 		see(key, f)
-	}
-}
-
-// Forget drops the totals of what keep does not name, for endpoints that are gone.
-func (r *Reporter) Forget(keep func(record.Key) bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for key := range r.totals {
-		if !keep(key) {
-			delete(r.totals, key)
-		}
 	}
 }
 
@@ -143,10 +134,18 @@ func (r *Reporter) collectUntil(ctx context.Context) {
 
 func (r *Reporter) collect() {
 	batch := r.deps.Recorder.Collect(r.deps.Clock())
+	r.sum(batch)
 	if len(batch.Figures) == 0 {
 		return
 	}
+	r.outbox.add(batch)
+	r.signal()
+}
+
+// sum adds to the totals, and forgets those of what is gone.
+func (r *Reporter) sum(batch record.Batch) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for key, f := range batch.Figures {
 		total, ok := r.totals[key]
 		if !ok {
@@ -155,9 +154,11 @@ func (r *Reporter) collect() {
 		}
 		total.Merge(f)
 	}
-	r.mu.Unlock()
-	r.outbox.add(batch)
-	r.signal()
+	for key, f := range r.totals {
+		if r.deps.Live != nil && !r.deps.Live(key, f.Workspace, f.Endpoint) {
+			delete(r.totals, key)
+		}
+	}
 }
 
 func (r *Reporter) signal() {

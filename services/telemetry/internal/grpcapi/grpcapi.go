@@ -18,6 +18,7 @@ import (
 	telemetryv1 "github.com/fairlead/fairlead/proto/gen/fairlead/telemetry/v1"
 	"github.com/fairlead/fairlead/services/telemetry/internal/figure"
 	"github.com/fairlead/fairlead/services/telemetry/internal/ledger"
+	"github.com/fairlead/fairlead/services/telemetry/internal/requestlog"
 	"github.com/fairlead/fairlead/services/telemetry/internal/tail"
 )
 
@@ -28,14 +29,14 @@ const defaultRange = time.Hour
 type Server struct {
 	telemetryv1.UnsafeTelemetryServiceServer
 	ledger *ledger.Ledger
-	hub    *tail.Hub
+	hub    *tail.Hub[requestlog.Request]
 	now    func() time.Time
 }
 
 var _ telemetryv1.TelemetryServiceServer = (*Server)(nil)
 
 // NewServer answers from the ledger and the hub.
-func NewServer(l *ledger.Ledger, hub *tail.Hub, now func() time.Time) *Server {
+func NewServer(l *ledger.Ledger, hub *tail.Hub[requestlog.Request], now func() time.Time) *Server {
 	return &Server{ledger: l, hub: hub, now: now}
 }
 

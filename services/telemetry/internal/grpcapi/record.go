@@ -9,6 +9,7 @@ import (
 	"github.com/fairlead/fairlead/platform/apierr"
 	telemetryv1 "github.com/fairlead/fairlead/proto/gen/fairlead/telemetry/v1"
 	"github.com/fairlead/fairlead/services/telemetry/internal/ledger"
+	"github.com/fairlead/fairlead/services/telemetry/internal/requestlog"
 	"github.com/fairlead/fairlead/services/telemetry/internal/tail"
 )
 
@@ -16,13 +17,13 @@ import (
 type RecordServer struct {
 	telemetryv1.UnsafeRecordServiceServer
 	ledger *ledger.Ledger
-	hub    *tail.Hub
+	hub    *tail.Hub[requestlog.Request]
 }
 
 var _ telemetryv1.RecordServiceServer = (*RecordServer)(nil)
 
 // NewRecordServer keeps what it is sent and tells the hub.
-func NewRecordServer(l *ledger.Ledger, hub *tail.Hub) *RecordServer {
+func NewRecordServer(l *ledger.Ledger, hub *tail.Hub[requestlog.Request]) *RecordServer {
 	return &RecordServer{ledger: l, hub: hub}
 }
 

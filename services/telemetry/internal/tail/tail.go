@@ -7,24 +7,22 @@ package tail
 import (
 	"context"
 	"sync"
-
-	"github.com/fairlead/fairlead/services/telemetry/internal/requestlog"
 )
 
 // room is how many records can wait for a watcher.
 const room = 4096
 
-// Hub knows the watchers.
-type Hub struct {
+// Hub knows the watchers of records of type R.
+type Hub[R any] struct {
 	mu       sync.Mutex
-	watchers map[*Watcher]struct{}
+	watchers map[*Watcher[R]]struct{}
 }
 
 // NewHub has no watchers.
-func NewHub() *Hub { return &Hub{watchers: map[*Watcher]struct{}{}} }
+func NewHub[R any]() *Hub[R] { return &Hub[R]{watchers: map[*Watcher[R]]struct{}{}} }
 
 // Publish hands records to every watcher that wants them.
-func (h *Hub) Publish(requests []requestlog.Request) {
+func (h *Hub[R]) Publish(requests []R) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w := range h.watchers {
@@ -33,19 +31,19 @@ func (h *Hub) Publish(requests []requestlog.Request) {
 }
 
 // Watcher gets records.
-type Watcher struct {
-	hub  *Hub
-	want func(*requestlog.Request) bool
+type Watcher[R any] struct {
+	hub  *Hub[R]
+	want func(*R) bool
 	wake chan struct{}
 
 	mu      sync.Mutex
-	waiting []requestlog.Request
+	waiting []R
 	missed  int64
 }
 
 // Watch begins to watch; Close ends it.
-func (h *Hub) Watch(want func(*requestlog.Request) bool) *Watcher {
-	w := &Watcher{hub: h, want: want, wake: make(chan struct{}, 1)}
+func (h *Hub[R]) Watch(want func(*R) bool) *Watcher[R] {
+	w := &Watcher[R]{hub: h, want: want, wake: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watchers[w] = struct{}{}
@@ -53,13 +51,13 @@ func (h *Hub) Watch(want func(*requestlog.Request) bool) *Watcher {
 }
 
 // Close ends watching.
-func (w *Watcher) Close() {
+func (w *Watcher[R]) Close() {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
 	delete(w.hub.watchers, w)
 }
 
-func (w *Watcher) take(requests []requestlog.Request) {
+func (w *Watcher[R]) take(requests []R) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range requests {
@@ -80,7 +78,7 @@ func (w *Watcher) take(requests []requestlog.Request) {
 }
 
 // Next waits for records. missed is how many there were no room for so far.
-func (w *Watcher) Next(ctx context.Context) (requests []requestlog.Request, missed int64, err error) {
+func (w *Watcher[R]) Next(ctx context.Context) (requests []R, missed int64, err error) {
 	for {
 		select {
 		case <-w.wake:

@@ -107,6 +107,13 @@ func (a *Artefacts) Put(path, text string) workload.File {
 	return workload.File{Path: path, SHA256: digest, Size: int64(len(text))}
 }
 
+// Damage makes the content of a file another one.
+func (a *Artefacts) Damage(f workload.File) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.content[f.SHA256] = []byte("damaged")
+}
+
 // Open gives content.
 func (a *Artefacts) Open(_ context.Context, digest string) (io.ReadCloser, int64, error) {
 	a.mu.Lock()

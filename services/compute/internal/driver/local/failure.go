@@ -40,8 +40,8 @@ const failureFile = "failure.json"
 const scriptError = 3
 
 // whyNotStarted says why a process could not be started, and whether trying
-// again with the same files and interpreter is of no use.
-func whyNotStarted(err error) (cause replica.Cause, cannotStart bool) {
+// again with the same files and interpreter is hopeless.
+func whyNotStarted(err error) (cause replica.Cause, hopeless bool) {
 	if mismatch, ok := errors.AsType[*pythonenv.MismatchError](err); ok {
 		return replica.Cause{Reason: reasonEnvironment, Message: mismatch.Error()}, true
 	}

@@ -3,9 +3,11 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/fairlead/fairlead/services/compute/internal/workload"
@@ -74,6 +76,9 @@ func (p *prober) ask(ctx context.Context, address string) probeResult {
 	if err != nil {
 		if ctx.Err() != nil {
 			return probeResult{failure: fmt.Sprintf("no answer within %s", timeout)}
+		}
+		if around, ok := errors.AsType[*url.Error](err); ok { // whose words are about us
+			err = around.Err
 		}
 		return probeResult{failure: err.Error()}
 	}

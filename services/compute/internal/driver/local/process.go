@@ -168,11 +168,11 @@ func (p *process) run(ctx context.Context) {
 		err = p.spawn(preparing)
 	}
 	if err != nil {
-		cause, cannotStart := whyNotStarted(err)
+		cause, hopeless := whyNotStarted(err)
 		if p.asked(p.drain) {
-			cause, cannotStart = replica.Cause{Reason: reasonStopped, Message: "ended before it was started"}, false
+			cause, hopeless = replica.Cause{Reason: reasonStopped, Message: "ended before it was started"}, false
 		}
-		p.finish(cause, cannotStart)
+		p.finish(replica.Observation{Cause: cause, CannotStart: hopeless, Hopeless: hopeless})
 		return
 	}
 	p.show(func(o *replica.Observation) { o.Phase, o.StartTime = replica.Launched, time.Now() })
@@ -228,16 +228,17 @@ func (p *process) conclude(w *watch, status exitStatus) {
 		p.driver.log.Warn("the log of a replica cannot be kept in order", "replica", p.launch.Replica, "error", err)
 	}
 	cause, cannotStart := p.explain(w, status)
-	p.finish(cause, cannotStart)
+	p.finish(replica.Observation{Cause: cause, CannotStart: cannotStart})
 }
 
 // finish removes what is left and publishes the end.
-func (p *process) finish(cause replica.Cause, cannotStart bool) {
+func (p *process) finish(end replica.Observation) {
 	if err := p.group.Remove(); err != nil {
 		p.driver.log.Warn("a replica's control group stays", "replica", p.launch.Replica, "error", err)
 	}
 	p.mu.Lock()
-	p.seen.Phase, p.seen.Address, p.seen.Cause, p.seen.CannotStart = replica.Ended, "", cause, cannotStart
+	p.seen.Phase, p.seen.Address, p.seen.Cause = replica.Ended, "", end.Cause
+	p.seen.CannotStart, p.seen.Hopeless = end.CannotStart, end.Hopeless
 	p.mu.Unlock()
 	close(p.ended)
 	p.driver.changed()

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/cgroup"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/files"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/proc"
@@ -25,6 +26,8 @@ const (
 	appFolder    = "app"
 	modelsFolder = "azureml-models"
 	workFolder   = "run"
+	// collectedFolder has what data collectors write, by workspace and endpoint.
+	collectedFolder = "modeldata"
 )
 
 // timeoutMargin is how much later than the router a scorer gives a request up:
@@ -186,11 +189,27 @@ func (p *process) environment(own []string) []string {
 	for _, name := range names {
 		env = append(env, name+"="+spec.Environment[name])
 	}
+	env = append(env, p.collection()...)
 	env = append(env, tokenVariable+"="+p.token, "HOSTNAME="+p.launch.Replica)
 	if len(p.driver.devices) > 0 {
 		env = append(env, "CUDA_VISIBLE_DEVICES="+strings.Join(p.launch.Devices, ","))
 	}
 	return env
+}
+
+// collection says where the script's data collectors write: beside those of the
+// endpoint's other versions.
+func (p *process) collection() []string {
+	spec := p.launch.Spec
+	if !spec.CollectModelData {
+		return []string{"AML_MODEL_DC_STORAGE_ENABLED=false"}
+	}
+	endpoint := resourcename.Last(spec.Endpoint)
+	if endpoint == "" {
+		endpoint = resourcename.Last(p.launch.Workload)
+	}
+	folder := filepath.Join(p.driver.cfg.DataDir, collectedFolder, resourcename.Workspace(p.launch.Workload), endpoint)
+	return []string{"AML_MODEL_DC_STORAGE_ENABLED=true", "FAIRLEAD_MODEL_DATA=" + folder}
 }
 
 func inherited() []string {

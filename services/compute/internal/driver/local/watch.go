@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fairlead/fairlead/services/compute/internal/driver/local/logfile"
 	"github.com/fairlead/fairlead/services/compute/internal/replica"
 )
 
@@ -122,6 +123,7 @@ func (w *watch) noteReady() {
 
 // giveUp ends a process that nobody asked to end.
 func (w *watch) giveUp(cause replica.Cause) {
+	cause.LogLines = logfile.LastWords(w.p.driver.logName(w.p.launch.WorkloadUID, w.p.launch.Replica), lastWords)
 	w.cause = cause
 	w.p.driver.log.Warn("replica given up", "workload", w.p.launch.Workload, "replica", w.p.launch.Replica, "cause", cause.Message)
 	w.p.show(func(o *replica.Observation) { o.Phase, o.Cause = replica.Silent, cause })

@@ -25,6 +25,13 @@ class Model:
         return os.path.join(folder, entries[0]) if len(entries) == 1 else folder
 
 
+def deployed_version(model_name):
+    """The highest version of a model that is deployed here, or None."""
+    root = os.environ.get("FAIRLEAD_MODELS_ROOT", "")
+    versions = sorted(_entries(os.path.join(root, model_name)), key=_version_key) if root and model_name in _entries(root) else []
+    return versions[-1] if versions else None
+
+
 def _entries(folder):
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))

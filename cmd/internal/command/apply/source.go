@@ -1,0 +1,64 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/fairlead/fairlead/cmd/internal/manifest"
+	"github.com/fairlead/fairlead/cmd/internal/upload"
+)
+
+// gather finds and hashes the files of a version, and gives the script's path
+// among them. Paths start from the folder of the file that describes it.
+func gather(ctx context.Context, v manifest.Version) ([]upload.File, string, error) {
+	start := "."
+	if v.Place.File != "-" {
+		start = filepath.Dir(v.Place.File)
+	}
+	script := v.Version.GetEntryScript()
+	if script == "" {
+		return nil, "", nil // told already
+	}
+	if filepath.IsAbs(script) || !filepath.IsLocal(filepath.FromSlash(script)) {
+		return nil, "", fmt.Errorf("%q must be a path inside the source folder, without \"..\"", script)
+	}
+	script = filepath.ToSlash(filepath.Clean(filepath.FromSlash(script)))
+	files, err := source(start, v.Source, script)
+	if err != nil {
+		return nil, "", err
+	}
+	files = slices.DeleteFunc(files, func(f upload.File) bool { return f.Path != script && same(f.Local, v.Place.File) })
+	return files, script, upload.Hash(ctx, files)
+}
+
+func source(start, folder, script string) ([]upload.File, error) {
+	if folder == "" {
+		return []upload.File{{Path: script, Local: filepath.Join(start, filepath.FromSlash(script))}}, nil
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(start, filepath.FromSlash(folder))
+	}
+	files, err := upload.Scan(folder)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(files, func(f upload.File) bool { return f.Path == script }) {
+		return nil, errors.New(folder + " does not hold the script " + script)
+	}
+	return files, nil
+}
+
+// same tells whether two paths are of one file. The file that describes a version
+// is none of its files: else a change of its traffic would replace its replicas.
+func same(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
