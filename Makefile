@@ -28,7 +28,7 @@ soak: deps build ## Break both assemblies at random under load for FAIRLEAD_SOAK
 
 .PHONY: build
 build: ## Build bin/fairlead.
-	go build -trimpath -ldflags '-s -w -X main.version=$(shell git describe --always --dirty 2>/dev/null || echo unknown)' -o $(BIN)/fairlead ./cmd/fairlead
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(shell git describe --always --dirty 2>/dev/null || echo unknown)' -o $(BIN)/fairlead ./cmd/fairlead
 
 .PHONY: deps
 deps: ## Install the Debian packages that the demo and the tests need.

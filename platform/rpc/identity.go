@@ -59,7 +59,7 @@ func certificateService(cert *x509.Certificate) string {
 
 const (
 	// principalHeader carries who a service calls for; it counts from services only.
-	principalHeader = "fairlead-principal"
+	principalHeader = "fairlead-principal-bin"
 	// ClientAddressHeader carries the address of a caller that the gateway calls
 	// for; it counts from the gateway only.
 	ClientAddressHeader = "fairlead-client-address"
@@ -81,7 +81,7 @@ func onBehalf(ctx context.Context, service string) string {
 // or program, so that what is done for it is known to be its doing.
 func forPrincipal(ctx context.Context) context.Context {
 	p := Principal(ctx)
-	if p == "" || strings.HasPrefix(p, servicePrefix) || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r > '~' }) {
+	if p == "" || strings.HasPrefix(p, servicePrefix) {
 		return ctx
 	}
 	return metadata.AppendToOutgoingContext(ctx, principalHeader, p)

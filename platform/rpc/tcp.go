@@ -114,7 +114,7 @@ func dial(target string, creds credentials.TransportCredentials, more ...grpc.Di
 			MinConnectTimeout: 2 * time.Second,
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}),
-		grpc.WithUnaryInterceptor(unaryClient),
+		grpc.WithUnaryInterceptor(unaryClient(patience)),
 		grpc.WithStreamInterceptor(streamClient),
 	}, more...)
 	return grpc.NewClient(target, options...)

@@ -82,7 +82,7 @@ func TestRoleBindings(t *testing.T) {
 	}
 	failsWith(t, create("workspaces/default", &authv1.RoleBinding{Principal: "serviceprincipal:robot", Role: authv1.Role_ROLE_OWNER}), apierr.AlreadyExists, "ROLE_BINDING_EXISTS")
 	failsWith(t, create("workspaces/default", &authv1.RoleBinding{Principal: "ann", Role: 99, Scope: "workspaces/other"}),
-		apierr.InvalidArgument, "INVALID_ARGUMENT", "role_binding.principal", "role_binding.role")
+		apierr.InvalidArgument, "INVALID_ARGUMENT", "role_binding.principal", "role_binding.role", "role_binding.scope")
 	failsWith(t, create("workspaces/default", &authv1.RoleBinding{Principal: "user:ann", Role: authv1.Role_ROLE_READER, Scope: "workspaces/other"}),
 		apierr.InvalidArgument, "INVALID_ARGUMENT", "role_binding.scope")
 	failsWith(t, create("workspaces/other", &authv1.RoleBinding{Principal: "user:ann", Role: authv1.Role_ROLE_READER}), apierr.NotFound, "WORKSPACE_NOT_FOUND")
@@ -115,12 +115,12 @@ func TestNothingIsInherited(t *testing.T) {
 
 func TestTheCallerOfAServiceIsKnownAndOnlyByAService(t *testing.T) {
 	b := start(t)
-	onBehalf := metadata.AppendToOutgoingContext(t.Context(), "fairlead-principal", "user:ann")
+	onBehalf := metadata.AppendToOutgoingContext(t.Context(), "fairlead-principal-bin", "user:ann")
 	must[*authv1.EnsureEndpointKeysResponse](t)(b.services().EnsureEndpointKeys(onBehalf, &authv1.EnsureEndpointKeysRequest{Name: tokenEndpoint, EndpointUid: "u1"}))
 	if e := b.last(t); !strings.Contains(string(e.Data), `"user:ann"`) {
 		t.Errorf("the event is %s, want that it was user:ann", e.Data)
 	}
-	forged := metadata.AppendToOutgoingContext(b.admin(t), "fairlead-principal", "user:eve")
+	forged := metadata.AppendToOutgoingContext(b.admin(t), "fairlead-principal-bin", "user:eve")
 	must[*authv1.EndpointKeys](t)(b.keys().RegenerateEndpointKey(forged, &authv1.RegenerateEndpointKeyRequest{Name: tokenEndpoint, KeyType: authv1.KeyType_KEY_TYPE_PRIMARY}))
 	if e := b.last(t); strings.Contains(string(e.Data), "eve") || !strings.Contains(string(e.Data), `"admin"`) {
 		t.Errorf("the event is %s, want that it was admin", e.Data)

@@ -46,11 +46,12 @@ type bed struct {
 	config    func(*deploy.Config)
 	stop      func()
 
-	endpoints  deployv1.EndpointServiceClient
-	models     deployv1.ModelServiceClient
-	contents   deployv1.ArtefactServiceClient
-	routes     deployv1.RouteServiceClient
-	operations longrunningpb.OperationsClient
+	endpoints    deployv1.EndpointServiceClient
+	models       deployv1.ModelServiceClient
+	environments deployv1.EnvironmentServiceClient
+	contents     deployv1.ArtefactServiceClient
+	routes       deployv1.RouteServiceClient
+	operations   longrunningpb.OperationsClient
 }
 
 func newBed(t *testing.T, config func(*deploy.Config)) *bed {
@@ -127,7 +128,7 @@ func (b *bed) start() {
 	conn := dial("router", "deploy")
 	b.endpoints, b.models = deployv1.NewEndpointServiceClient(conn), deployv1.NewModelServiceClient(conn)
 	b.contents, b.routes = deployv1.NewArtefactServiceClient(conn), deployv1.NewRouteServiceClient(conn)
-	b.operations = longrunningpb.NewOperationsClient(conn)
+	b.operations, b.environments = longrunningpb.NewOperationsClient(conn), deployv1.NewEnvironmentServiceClient(conn)
 	b.stop = func() {
 		for _, conn := range conns {
 			_ = conn.Close()

@@ -31,7 +31,7 @@ import (
 	"github.com/fairlead/fairlead/services/deploy/internal/grpcapi"
 	"github.com/fairlead/fairlead/services/deploy/internal/loadboard"
 	"github.com/fairlead/fairlead/services/deploy/internal/reconciler"
-	"github.com/fairlead/fairlead/services/deploy/internal/replicas"
+	"github.com/fairlead/fairlead/services/deploy/internal/reconciler/replicas"
 	"github.com/fairlead/fairlead/services/deploy/internal/state"
 	"github.com/fairlead/fairlead/services/deploy/internal/upload"
 )

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -95,4 +96,15 @@ func TestAMismatchIsAViolation(t *testing.T) {
 		Parent: "workspaces/default", EndpointId: "eee", Version: b.version(func(v *deployv1.EndpointVersion) { v.Environment = "sk" }),
 	})
 	violated(t, err, "version.environment", "asks for nosuch>=1")
+}
+
+// violated checks that err says so of a field.
+func violated(t *testing.T, err error, field, description string) {
+	t.Helper()
+	for _, v := range apierr.FromStatus(err).Violations {
+		if v.Field == field && strings.Contains(v.Description, description) {
+			return
+		}
+	}
+	t.Errorf("no violation of %s says %q: %v", field, description, err)
 }

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"google.golang.org/grpc"
@@ -32,10 +33,14 @@ import (
 	"github.com/fairlead/fairlead/services/gateway/internal/operations"
 	"github.com/fairlead/fairlead/services/gateway/internal/rest"
 	"github.com/fairlead/fairlead/services/gateway/internal/stopping"
+	"github.com/fairlead/fairlead/services/gateway/internal/timedwriter"
 )
 
 // maxMessage is the largest gRPC message that a caller may send.
 const maxMessage = 4 << 20
+
+// writeTimeout is how long a caller may leave a part of its answer unread.
+const writeTimeout = 30 * time.Second
 
 // edge is everything that answers on the listener.
 type edge struct {
@@ -160,11 +165,11 @@ func (e *edge) handler() http.Handler {
 	}
 	mux.Handle("/v1/", e.rest)
 	mux.Handle("/.well-known/jwks.json", e.rest)
-	mux.Handle("/.well-known/", e.rest)
 	mux.HandleFunc("/v1", rest.WriteNotFound) // else a redirect to a path that is none
 	mux.HandleFunc("/", rest.WriteNotFound)
 	plain := e.guard(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w = timedwriter.New(w, writeTimeout)
 		switch {
 		case !isGRPC(r.Header.Get("Content-Type")):
 			plain.ServeHTTP(w, r)

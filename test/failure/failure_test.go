@@ -118,6 +118,9 @@ type run struct {
 // endure lets clients work while the faults of a plan happen, and checks
 // everything when all is well again.
 func (r *run) endure(faults []plan.Fault) {
+	if slices.ContainsFunc(faults, func(f plan.Fault) bool { return f.Target == r.i.Process("deploy") && f.Offset != 0 }) {
+		r.ledger.AllowDeadlines()
+	}
 	clients := traffic.New(r.i, r.site.lanes)
 	ctx, stop := context.WithCancel(context.Background())
 	var account *traffic.Account
@@ -141,6 +144,7 @@ func (r *run) endure(faults []plan.Fault) {
 	r.settle(clients)
 	stop()
 	sending.Wait()
+	r.undeploy()
 	r.report(account)
 	if r.Failed() || testing.Verbose() {
 		r.Logf("seed %d; what was done:\n%s", r.seed, strings.Join(r.injector.log, "\n"))

@@ -115,7 +115,13 @@ func (in *injector) do(ctx context.Context, f plan.Fault) error {
 	case plan.FreezeReplica:
 		return in.freezeReplica(ctx, f)
 	case plan.FillDisk:
-		return in.fillDisk(ctx, f)
+		// A NATS server shuts a stream that it could not write, until it is started
+		// again; there being room again does not open it.
+		if err := in.fillDisk(ctx, f); err != nil {
+			return err
+		}
+		f.Target = in.i.Process("nats")
+		return in.restart(ctx, f)
 	case plan.Sever:
 		return in.cut(ctx, f, wire.Sever)
 	case plan.Silence:
@@ -281,7 +287,7 @@ func (in *injector) killReplica(ctx context.Context, f plan.Fault) error {
 	}
 	lane, killed := p.Variable(laneVariable), time.Now()
 	if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
-		return nil //nolint:nilerr // it has just ended
+		return nil // it has just ended
 	}
 	for p.Lives() {
 		if err := pause(ctx, glance); err != nil {

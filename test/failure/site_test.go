@@ -13,6 +13,7 @@ import (
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	"github.com/fairlead/fairlead/test/failure/traffic"
+	"github.com/fairlead/fairlead/test/harness"
 	"github.com/fairlead/fairlead/test/ledger"
 )
 
@@ -83,6 +84,23 @@ func (r *run) deploy() {
 	create("till", "first", 1, deployv1.Endpoint_AUTH_MODE_KEY)
 	create("open", "first", 1, deployv1.Endpoint_AUTH_MODE_NONE)
 	create("cafe", "first", 2, deployv1.Endpoint_AUTH_MODE_KEY)
+}
+
+// undeploy deletes every endpoint: no scorer is left.
+func (r *run) undeploy() {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*settling)
+	defer cancel()
+	client := deployv1.NewEndpointServiceClient(r.i.Conn())
+	for _, lane := range r.site.lanes {
+		r.finish(ctx)(client.DeleteEndpoint(ctx, &deployv1.DeleteEndpointRequest{Name: ledger.Workspace + "/endpoints/" + lane.Endpoint}))
+	}
+	harness.Eventually(r.T, settling, "no scorer is left", func() error {
+		if left := r.i.Replicas(); len(left) > 0 {
+			return fmt.Errorf("there are %v", left)
+		}
+		return nil
+	})
 }
 
 // version is a version whose scorers tell whose they are.

@@ -52,6 +52,7 @@ type Ledger struct {
 	begun      []string // acknowledged operations
 	acks       int
 	refusals   map[string]int
+	hasty      bool // operations may have ended by their deadline
 }
 
 // counter is a tag of an endpoint that only grows.
@@ -84,6 +85,14 @@ func (l *Ledger) Acknowledged() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.acks
+}
+
+// AllowDeadlines is told when the clock of deploy jumps: operations that are
+// under way then may end by their deadline.
+func (l *Ledger) AllowDeadlines() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hasty = true
 }
 
 // Refusals are the errors that changes were answered with, and how often.

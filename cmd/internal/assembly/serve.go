@@ -79,6 +79,9 @@ func Serve(ctx context.Context, cfg ServeConfig, deps Deps) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	if err := checkPlaces(ctx, cfg.places()...); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}

@@ -79,6 +79,9 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) error {
 		return err
 	}
 	defer lock.Close()
+	if err := checkPlaces(ctx, cfg.places()...); err != nil {
+		return err
+	}
 	watched, err := observe(ctx, deps)
 	if err != nil {
 		return err

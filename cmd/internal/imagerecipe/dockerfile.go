@@ -52,15 +52,13 @@ func (p plan) dockerfile() string {
 // begin writes the stages before and the image that is built on.
 func (p plan) begin(b *strings.Builder) {
 	base := "FROM " + p.image
-	head := ""
+	head := "# An image that answers at /score on port 5001. README.md says how to build and run it.\n"
 	if text := p.environment.BaseDockerfile; text != "" {
 		// Stages come behind what has to be first: parser directives and
 		// arguments of FROM.
 		text = strings.ReplaceAll(text, "\r\n", "\n")
 		at := firstFrom(text)
 		head, base = text[:at], strings.TrimRight(text[at:], "\n")
-	} else {
-		head = "# An image that answers at /score on port 5001. README.md says how to build and run it.\n"
 	}
 	b.WriteString(head)
 	if p.app.FairleadImage != "" {

@@ -191,7 +191,7 @@ func TestReadRequests(t *testing.T) {
 		"folder":      {want: []string{"a", "b", "c1", "c2"}},
 		"empty.jsonl": {err: "holds no requests"},
 		"nothing":     {err: "holds no requests"},
-		"absent":      {err: "no such file"},
+		"absent":      {err: "there is no file or folder"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

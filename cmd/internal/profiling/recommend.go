@@ -78,8 +78,8 @@ type Recommendation struct {
 	Unhindered int
 	// CPUPerRequest is the processor time of one request.
 	CPUPerRequest time.Duration
-	// PerSecond is the requests per second of a replica that the autoscaler keeps
-	// at its target utilization.
+	// PerSecond is the requests per second of a replica that is as busy as the
+	// autoscaler wants it by default.
 	PerSecond float64
 	// Replicas is how many are needed for the wanted requests per second; 0 when
 	// none were given.

@@ -76,8 +76,8 @@ func TestRecommend(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := profiling.Recommend(test.measured, test.rps)
-			close := cmp.Comparer(func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })
-			if diff := cmp.Diff(test.want, got, close); diff != "" {
+			near := cmp.Comparer(func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })
+			if diff := cmp.Diff(test.want, got, near); diff != "" {
 				t.Error(diff)
 			}
 		})

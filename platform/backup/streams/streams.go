@@ -24,6 +24,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,10 +36,9 @@ import (
 
 const (
 	// patience is how long to look for an instant at which nothing changes.
-	patience = 15 * time.Second
-	// longestCalm and shortestCalm are how long nothing must change.
-	longestCalm  = 20 * time.Millisecond
-	shortestCalm = time.Millisecond
+	patience = 10 * time.Second
+	// longestCalm is how long nothing must change; half of it at the next attempt.
+	longestCalm = 20 * time.Millisecond
 	// fetchSize is how many messages are asked for at once.
 	fetchSize = 500
 	// fetchTimeout bounds the wait for messages that are known to be there.
@@ -49,7 +50,8 @@ const (
 // Conn is a connection to a NATS server.
 type Conn = nats.Conn
 
-// Progress hears what is copied: a stream, and its messages so far.
+// Progress hears what is copied: a stream, and its messages so far. It is called for
+// several streams at the same time.
 type Progress func(stream string, messages uint64)
 
 // Names lists the streams whose messages are on disk.
@@ -131,11 +133,9 @@ func capturePatiently(ctx context.Context, js jetstream.JetStream, targets []Tar
 // When patience ends first the streams are copied one after the other.
 func settle(ctx context.Context, copies []*streamCopy, patience time.Duration) (at time.Time, apart bool, err error) {
 	end := time.Now().Add(patience)
-	for calm := longestCalm; ; calm = max(calm/2, shortestCalm) {
-		for _, c := range copies {
-			if err := c.catchUp(ctx); err != nil {
-				return at, false, fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
-			}
+	for calm := longestCalm; ; calm /= 2 {
+		if err := all(copies, func(c *streamCopy) error { return c.catchUp(ctx) }); err != nil {
+			return at, false, err
 		}
 		at = time.Now().UTC()
 		if at.After(end) {
@@ -148,18 +148,34 @@ func settle(ctx context.Context, copies []*streamCopy, patience time.Duration) (
 			return at, false, ctx.Err()
 		case <-timer.C:
 		}
-		settled := true
-		for _, c := range copies {
+		var changed atomic.Bool
+		err := all(copies, func(c *streamCopy) error {
 			same, err := c.unchanged(ctx)
-			if err != nil {
-				return at, false, fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
+			if !same {
+				changed.Store(true)
 			}
-			settled = settled && same
-		}
-		if settled {
-			return at, false, nil
+			return err
+		})
+		if err != nil || !changed.Load() {
+			return at, false, err
 		}
 	}
+}
+
+// all does something to all copies at the same time: the shorter it takes, the less
+// changes meanwhile.
+func all(copies []*streamCopy, do func(*streamCopy) error) error {
+	var group sync.WaitGroup
+	problems := make([]error, len(copies))
+	for i, c := range copies {
+		group.Go(func() {
+			if err := do(c); err != nil {
+				problems[i] = fmt.Errorf("copy stream %s: %w", c.target.Stream, err)
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(problems...)
 }
 
 // oneByOne catches up with every stream a last time. One that sources others comes
@@ -183,7 +199,7 @@ type streamCopy struct {
 	target   Target
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
-	info     *jetstream.StreamInfo // when it was last caught up
+	info     *jetstream.StreamInfo // when it was last looked at
 	progress Progress
 
 	messages, bytes uint64
@@ -203,7 +219,7 @@ func openCopy(ctx context.Context, js jetstream.JetStream, target Target, progre
 	if err != nil {
 		return nil, err
 	}
-	return &streamCopy{target: target, stream: stream, consumer: consumer, progress: progress}, nil
+	return &streamCopy{target: target, stream: stream, consumer: consumer, info: stream.CachedInfo(), progress: progress}, nil
 }
 
 func (c *streamCopy) close(ctx context.Context) error {
@@ -216,14 +232,9 @@ func (c *streamCopy) close(ctx context.Context) error {
 	return err
 }
 
-// catchUp notes the stream as it is and copies until nothing is left: at that moment
-// the copy has all that the stream has.
+// catchUp copies until nothing is left: at that moment the copy has all that the
+// stream has.
 func (c *streamCopy) catchUp(ctx context.Context) error {
-	info, err := c.stream.Info(ctx)
-	if err != nil {
-		return err
-	}
-	c.info = info
 	for {
 		state, err := c.consumer.Info(ctx)
 		if err != nil {
@@ -282,7 +293,9 @@ func (c *streamCopy) unchanged(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !info.Created.Equal(c.info.Created) {
+	before := c.info
+	c.info = info
+	if !info.Created.Equal(before.Created) {
 		return false, errors.New("the stream was replaced meanwhile: try again")
 	}
 	for _, s := range info.Sources {
@@ -290,7 +303,8 @@ func (c *streamCopy) unchanged(ctx context.Context) (bool, error) {
 			return false, nil
 		}
 	}
-	return info.State.LastSeq == c.info.State.LastSeq && !c.open, nil
+	// The last message may be gone again: then the stream ends where it did before.
+	return info.State.LastSeq == max(c.last, before.State.LastSeq) && !c.open, nil
 }
 
 const (

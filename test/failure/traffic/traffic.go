@@ -86,12 +86,14 @@ func (c *Clients) Run(ctx context.Context, rate int) *Account {
 		case <-tick.C:
 		}
 		// A tick that came late brings those that were missed with it.
-		for due := int64(time.Since(begin).Seconds() * float64(rate)); n < due && ctx.Err() == nil; n++ {
+		for ; n < int64(time.Since(begin).Seconds()*float64(rate)) && ctx.Err() == nil; n++ {
+			waiting := time.Now()
 			select {
 			case c.open <- struct{}{}:
 				c.send(n)
 			case <-ctx.Done():
 			}
+			begin = begin.Add(time.Since(waiting)) // what had to wait is not made up for
 		}
 	}
 }

@@ -75,7 +75,7 @@ func expand(name string) ([]string, error) {
 }
 
 func readFile(s *session.Session, name string) ([]byte, error) {
-	var from io.Reader = s.Streams.In
+	from := s.Streams.In
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {

@@ -140,11 +140,23 @@ func (c Change) printChecked(s *session.Session, op *longrunningpb.Operation) er
 	}
 	switch m := m.(type) {
 	case *deployv1.Endpoint:
+		if c.New {
+			planned(m)
+		}
 		return s.Print(document(m))
 	case *deployv1.EndpointVersion:
 		return s.Print(versionDocument(m))
 	}
 	return nil
+}
+
+// planned leaves out what an endpoint has only once it is there.
+func planned(e *deployv1.Endpoint) {
+	e.State, e.StateMessage, e.CreateTime, e.UpdateTime = deployv1.State_STATE_UNSPECIFIED, "", nil, nil
+	for _, v := range e.GetVersions() {
+		v.State, v.StateMessage, v.CreateTime, v.UpdateTime = deployv1.State_STATE_UNSPECIFIED, "", nil, nil
+		v.Conditions = nil
+	}
 }
 
 // printDone prints the endpoint, or for a version's change the version.

@@ -144,6 +144,12 @@ func (p *profile) checkFlags() {
 	if p.concurrency < 1 || p.concurrency > maxConcurrency {
 		p.bad.Add("--rm", "must be from 1 to %d, not %d", maxConcurrency, p.concurrency)
 	}
+	if p.cpu <= 0 {
+		p.bad.Add("--cpu", "must be more than 0")
+	}
+	if p.memory <= 0 {
+		p.bad.Add("--memory", "must be more than 0")
+	}
 	if p.rps < 0 {
 		p.bad.Add("--rps", "must not be negative")
 	}

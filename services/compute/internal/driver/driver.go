@@ -55,13 +55,22 @@ type Runner interface {
 	Stop(replica string, drain bool)
 	// Forget drops a replica whose process has ended, or was never started.
 	Forget(replica string)
+	Observer
+}
+
+// Observer shows what runs.
+type Observer interface {
 	// Processes lists the newest process of each replica.
 	Processes() []Process
+	// Changes is signalled when something differs since it was last received from.
+	Changes() <-chan struct{}
+}
+
+// Sweeper keeps in bounds what is written.
+type Sweeper interface {
 	// Sweep begins to remove what is of no use any more: logs of workloads that are
 	// gone, after a while, and files that were not used for long.
 	Sweep(keep Keep)
-	// Changes is signalled when something differs since it was last received from.
-	Changes() <-chan struct{}
 }
 
 // LogQuery says which lines are wanted.
@@ -115,6 +124,7 @@ type Driver interface {
 	Runner
 	Logs
 	Machine
+	Sweeper
 	Run(ctx context.Context) error
 	Ready() <-chan struct{}
 }

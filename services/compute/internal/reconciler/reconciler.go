@@ -44,6 +44,7 @@ const (
 // runner is what of a driver is used here.
 type runner interface {
 	driver.Runner
+	driver.Sweeper
 	Accelerators() []placement.Device
 	Ready() <-chan struct{}
 }

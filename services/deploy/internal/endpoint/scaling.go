@@ -24,7 +24,7 @@ const (
 type Autoscale struct {
 	Min           int           `json:"min"`
 	Max           int           `json:"max"`
-	Target        int           `json:"target"` // wanted utilization in percent
+	Target        int           `json:"target"` // percent
 	RefreshPeriod time.Duration `json:"refreshPeriod"`
 	IdleTime      time.Duration `json:"idleTime"`
 }

@@ -1,5 +1,4 @@
-// Package environment holds the rules of the environment registry, and makes
-// image recipes of environments.
+// Package environment holds the rules of the environment registry.
 //
 // An environment has the versions 1, 2, 3, …; a number is never given twice and
 // a version never changes. Registering again what the newest version holds

@@ -186,61 +186,6 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-func TestRecipes(t *testing.T) {
-	for name, c := range map[string]struct {
-		content    environment.Content
-		dockerfile string
-		files      map[string]string
-		python     string
-	}{
-		"nothing": {
-			dockerfile: "# environment sk:1\nFROM docker.io/library/python:3.11-slim\n", python: "python3",
-		},
-		"pip, on the Python that is asked for": {
-			content: environment.Content{
-				Variables: map[string]string{"B": "$HOME \"x\"\ny", "A": "1"},
-				Python:    environment.Python{CondaDependencies: []string{"python=3.10", "pip"}, PipRequirements: []string{"azureml-defaults", "numpy>=1"}},
-			},
-			dockerfile: "# environment sk:1\nFROM docker.io/library/python:3.10-slim\nENV A=\"1\"\nENV B=\"\\$HOME \\\"x\\\" y\"\nCOPY requirements.txt /tmp/requirements.txt\n" +
-				"RUN python3 -m pip install --no-cache-dir --requirement /tmp/requirements.txt && rm /tmp/requirements.txt\n",
-			files: map[string]string{"requirements.txt": "numpy>=1\n"}, python: "python3",
-		},
-		"conda": {
-			content: environment.Content{Python: environment.Python{
-				CondaChannels: []string{"conda-forge"}, CondaDependencies: []string{"python=3.10", "numpy=1.24"}, PipRequirements: []string{"azureml-core", "polars"},
-			}},
-			dockerfile: "# environment sk:1\nFROM docker.io/condaforge/miniforge3:24.11.3-2\nCOPY conda.yml /tmp/conda.yml\n" +
-				"RUN conda env create --yes --prefix /opt/environment --file /tmp/conda.yml && conda clean --all --yes && rm /tmp/conda.yml\nENV PATH=/opt/environment/bin:$PATH\n",
-			files: map[string]string{
-				"conda.yml": "channels:\n  - \"conda-forge\"\ndependencies:\n  - \"python=3.10\"\n  - \"numpy=1.24\"\n  - \"pip\"\n  - pip:\n      - \"polars\"\n",
-			},
-			python: "/opt/environment/bin/python",
-		},
-		"an image as it is": {
-			content: environment.Content{
-				Python: environment.Python{UserManaged: true, InterpreterPath: "/opt/py/bin/python", PipRequirements: []string{"numpy"}},
-				Docker: environment.Docker{BaseImage: "team/image:1", Registry: "registry.example.com"},
-			},
-			dockerfile: "# environment sk:1\nFROM registry.example.com/team/image:1\n# packages are those of the image\n", python: "/opt/py/bin/python",
-		},
-		"a Dockerfile": {
-			content:    environment.Content{Docker: environment.Docker{BaseDockerfile: "FROM x\nRUN y\n\n"}, Python: environment.Python{PipRequirements: []string{"numpy"}}},
-			dockerfile: "# environment sk:1\nFROM x\nRUN y\nCOPY requirements.txt /tmp/requirements.txt\nRUN python3 -m pip install --no-cache-dir --requirement /tmp/requirements.txt && rm /tmp/requirements.txt\n",
-			files:      map[string]string{"requirements.txt": "numpy\n"}, python: "python3",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := environment.NewRecipe(register(t, environment.Registration{Content: c.content}))
-			if c.files == nil {
-				c.files = map[string]string{}
-			}
-			if diff := cmp.Diff(environment.Recipe{Dockerfile: c.dockerfile, Files: c.files, Python: c.python}, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 // FuzzCondaFile checks that what is read of a file can be put into a file again.
 func FuzzCondaFile(f *testing.F) {
 	f.Add(condaFile)

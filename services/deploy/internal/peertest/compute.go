@@ -32,6 +32,7 @@ type Compute struct {
 	down      bool
 	changed   chan struct{} // closed and replaced with every change
 	deletions map[string]time.Time
+	refused   []apierr.Violation
 }
 
 // Outcome is what becomes of a workload's newest spec.
@@ -64,6 +65,13 @@ func (c *Compute) Behave(behave func(*computev1.WorkloadSpec) Outcome) {
 		c.become(w)
 	}
 	c.notify()
+}
+
+// Refuse lets checks of workloads find something wrong.
+func (c *Compute) Refuse(field, description string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = append(c.refused, apierr.Violation{Field: field, Description: description})
 }
 
 // SetDown lets all calls fail and breaks off all watches, or ends that.
@@ -125,6 +133,9 @@ func (c *Compute) ApplyWorkload(_ context.Context, req *computev1.ApplyWorkloadR
 	}
 	w := c.workloads[req.GetName()]
 	if req.GetValidateOnly() {
+		if len(c.refused) > 0 {
+			return nil, apierr.ToStatus(apierr.Invalid(c.refused...)).Err()
+		}
 		return &computev1.Workload{Name: req.GetName(), Spec: req.GetSpec()}, nil
 	}
 	if w == nil {

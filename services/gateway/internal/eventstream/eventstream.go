@@ -50,6 +50,7 @@ type Deps struct {
 type Service struct {
 	eventsv1.UnsafeEventServiceServer
 	Deps
+	open counts
 }
 
 var _ eventsv1.EventServiceServer = (*Service)(nil)
@@ -62,9 +63,11 @@ func (s *Service) WatchEvents(req *eventsv1.WatchEventsRequest, stream grpc.Serv
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	ctx, cancel := s.Stopping.Bind(stream.Context())
 	defer cancel(nil)
-	if err := s.authorise(ctx, md.Get("authorization"), req); err != nil {
+	leave, err := s.admit(ctx, cancel, md.Get("authorization"), req)
+	if err != nil {
 		return err
 	}
+	defer leave()
 	for record, err := range s.read(ctx, req) {
 		if err != nil {
 			return stopping.Cause(ctx, err)
@@ -78,20 +81,6 @@ func (s *Service) WatchEvents(req *eventsv1.WatchEventsRequest, stream grpc.Serv
 		}
 	}
 	return nil
-}
-
-// authorise checks the request's form and who calls.
-func (s *Service) authorise(ctx context.Context, authorization []string, req *eventsv1.WatchEventsRequest) error {
-	token, err := bearer(authorization)
-	if err != nil {
-		return err
-	}
-	_, err = s.Access.Check(ctx, token, eventsv1.EventService_WatchEvents_FullMethodName, req.GetParent())
-	if err != nil {
-		return err
-	}
-	_, err = resourcename.NewPattern("workspaces/{workspace}").ParseField("parent", req.GetParent())
-	return err
 }
 
 func bearer(authorization []string) (string, error) {

@@ -22,8 +22,6 @@ const (
 	// cursorTimeout is how long the answer to a request with a cursor waits for
 	// the log to refuse it; later refusals come as an error event.
 	cursorTimeout = time.Second
-	// writeTimeout ends streams whose reader has stopped reading.
-	writeTimeout = 30 * time.Second
 	// retryMillis is how long browsers wait before they connect again.
 	retryMillis = 2000
 
@@ -38,19 +36,22 @@ type step struct {
 
 // ServeHTTP answers GET …/workspaces/{workspace}/events:watch.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := s.Stopping.Bind(r.Context())
+	defer cancel(nil)
 	req, err := parse(r)
+	leave := func() {}
 	if err == nil {
-		err = s.authorise(r.Context(), r.Header.Values("Authorization"), req)
+		leave, err = s.admit(ctx, cancel, r.Header.Values("Authorization"), req)
 	}
 	if err != nil {
 		httperr.Write(w, err, r.Header.Get(rpc.RequestIDHeader))
 		return
 	}
+	defer leave()
 	if r.Method == http.MethodHead {
 		w.Header().Set("Content-Type", contentType)
 		return // with nothing to come, it would last for ever and keep the connection
 	}
-	ctx, cancel := s.Stopping.Bind(r.Context())
 	steps := make(chan step)
 	go s.feed(ctx, req, steps)
 	defer func() {
@@ -73,6 +74,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.follow(ctx, out, steps)
+	if cause := context.Cause(ctx); isRefusal(cause) {
+		_ = out.failure(cause)
+	}
 }
 
 // feed reads the log into steps and closes it at the end.
@@ -115,7 +119,9 @@ func (s *Service) follow(ctx context.Context, out sse, steps <-chan step) {
 			case !more:
 				return
 			case next.err != nil:
-				_ = out.failure(stopping.Cause(ctx, next.err))
+				if ctx.Err() == nil {
+					_ = out.failure(next.err)
+				}
 				return
 			}
 			err = out.event(next.record)
@@ -192,9 +198,6 @@ func (o sse) failure(err error) error {
 }
 
 func (o sse) write(text string) error {
-	if err := o.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
 	if _, err := o.w.Write([]byte(text)); err != nil {
 		return err
 	}

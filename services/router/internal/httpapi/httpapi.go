@@ -119,7 +119,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var tooLong string
 	x.ids, tooLong = requestid.From(r.Header)
 	x.ids.Answer(w.Header())
-	h.begin(x)
+	h.begin(x)                     //nolint:contextcheck // the exchange carries the request and its context
 	refused := h.serve(x, tooLong) //nolint:contextcheck // the exchange carries the request and its context
 	if refused != nil {
 		x.refuse(refused)

@@ -21,7 +21,7 @@ func reportOf(router string, sequence int64, b record.Batch) *telemetryv1.Record
 	}
 	place := make(map[record.Key]int32, len(b.Figures))
 	for key, f := range b.Figures {
-		place[key] = int32(len(report.Figures))
+		place[key] = int32(len(report.GetFigures()))
 		report.Figures = append(report.Figures, figuresOf(key, f))
 	}
 	slices.SortFunc(b.Requests, func(a, b record.Request) int {

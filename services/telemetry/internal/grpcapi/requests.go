@@ -78,7 +78,7 @@ func listName(req *telemetryv1.ListRequestsRequest) string {
 	if err != nil {
 		return req.GetParent()
 	}
-	return string(base64.RawURLEncoding.EncodeToString(text))
+	return base64.RawURLEncoding.EncodeToString(text)
 }
 
 func (t pageToken) String() string {

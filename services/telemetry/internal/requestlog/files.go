@@ -148,7 +148,7 @@ func (f File) scan(filter *Filter, n *newest) (err error) {
 		return err
 	}
 	r := parquet.NewGenericReader[Request](file)
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	rows := make([]Request, batch)
 	for {
 		count, err := r.Read(rows)

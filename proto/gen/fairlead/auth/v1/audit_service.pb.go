@@ -43,7 +43,7 @@ type AuditEntry struct {
 	ClientAddress string `protobuf:"bytes,7,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	// Whether it was refused for who called.
 	Denied bool `protobuf:"varint,8,opt,name=denied,proto3" json:"denied,omitempty"`
-	// The outcome as a gRPC status code, for example "OK" or "PERMISSION_DENIED".
+	// The outcome as a gRPC status code, for example "OK" or "PermissionDenied".
 	Code string `protobuf:"bytes,9,opt,name=code,proto3" json:"code,omitempty"`
 	// What the caller was told when it failed; at most 500 characters.
 	Message string `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
