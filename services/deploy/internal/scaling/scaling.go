@@ -90,7 +90,7 @@ func Decide(s Settings, r Replicas, h History, now time.Time) Decision {
 		return s.bounded(0, max(1, s.need(load)), waiting(load.Waiting)+" and there is no replica")
 	}
 	if need := max(s.need(load), min(s.Min, 1)); need > r.Desired {
-		if r.Desired == s.Max || now.Sub(r.Changed) < s.Refresh {
+		if r.Desired == s.Max || s.tooSoon(r, now) {
 			return Decision{Desired: r.Desired, Explanation: s.describe(r.Desired, load)}
 		}
 		return s.bounded(r.Desired, need, s.over(r.Desired, load))
@@ -101,10 +101,10 @@ func Decide(s Settings, r Replicas, h History, now time.Time) Decision {
 // down decides whether fewer are enough.
 func (s Settings) down(r Replicas, h History, load Load, now time.Time) Decision {
 	same := Decision{Desired: r.Desired, Explanation: s.describe(r.Desired, load)}
-	if s.Min == 0 && now.Sub(h.idleSince(now)) >= s.Idle && now.Sub(r.Began) >= s.Idle {
+	if s.Min == 0 && now.Sub(h.idleSince(now)) >= s.Idle && !within(s.Idle, r.Began, now) {
 		return Decision{Explanation: fmt.Sprintf("%d → 0: no request for %s", r.Desired, s.Idle)}
 	}
-	if !h.covers(DownWindow, now) || now.Sub(r.Changed) < s.Refresh {
+	if !h.covers(DownWindow, now) || s.tooSoon(r, now) {
 		return same
 	}
 	peak := h.peak(DownWindow)
@@ -114,6 +114,16 @@ func (s Settings) down(r Replicas, h History, load Load, now time.Time) Decision
 	}
 	return s.bounded(r.Desired, need, fmt.Sprintf("%.1f busy + %.1f queued was the most in the last %s, which %s can take at %g per replica",
 		peak.Busy, peak.Queued, DownWindow, count(need), s.perReplica()))
+}
+
+// tooSoon tells whether the last change was less than a period ago.
+func (s Settings) tooSoon(r Replicas, now time.Time) bool { return within(s.Refresh, r.Changed, now) }
+
+// within tells whether t is less than d ago. What lies ahead, because the clock
+// was set back, is not.
+func within(d time.Duration, t, now time.Time) bool {
+	ago := now.Sub(t)
+	return ago >= 0 && ago < d
 }
 
 // need is how many replicas a load takes.

@@ -103,6 +103,19 @@ func TestChangesAreAPeriodApartExceptFromZero(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasSetBackHoldsNothingUp(t *testing.T) {
+	s := settings()
+	s.Min = 0
+	ahead := start.Add(time.Hour)
+	r := scaling.Replicas{Desired: 1, Changed: ahead, Began: ahead}
+	if got := scaling.Decide(s, r, steady(busy(5), 5), start); got.Desired != 8 {
+		t.Errorf("up: %+v", got)
+	}
+	if got := scaling.Decide(s, r, steady(busy(0), 61), start); got.Desired != 0 {
+		t.Errorf("to zero: %+v", got)
+	}
+}
+
 func TestANewRevisionRestartsTheIdleTime(t *testing.T) {
 	s := settings()
 	s.Min = 0
