@@ -83,14 +83,20 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 
 // Put stores what r gives until its end, when that has the given digest and
 // size; else it stores nothing and the error is of kind DataLoss. A content
-// that is there already with this size is kept.
+// that is there already with this size is kept; r is checked all the same, so
+// that who put a content in had it.
 func (s *Store) Put(ctx context.Context, digest string, size int64, r io.Reader) (err error) {
 	if err := checkDigest(digest); err != nil {
 		return err
 	}
 	there, err := s.bucket.Attributes(ctx, key(digest))
 	if err == nil && there.Size == size {
-		return nil
+		sum := sha256.New()
+		n, err := io.Copy(sum, r)
+		if err != nil {
+			return err
+		}
+		return verify(digest, size, n, sum)
 	}
 	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return err

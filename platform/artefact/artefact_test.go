@@ -196,3 +196,17 @@ func TestDigests(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoKnowsADigestOnlyPutsNothingIn(t *testing.T) {
+	s, _ := open(t)
+	digest := digestOf([]byte("right"))
+	if err := s.Put(t.Context(), digest, 5, strings.NewReader("right")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), digest, 5, strings.NewReader("wrong")); apierr.KindOf(err) != apierr.DataLoss {
+		t.Errorf("another content under a digest that is there: %v, want data loss", err)
+	}
+	if err := s.Put(t.Context(), digest, 5, strings.NewReader("right")); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+}

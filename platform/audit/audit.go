@@ -13,8 +13,10 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 
@@ -28,8 +30,12 @@ const (
 	maxBatch = 400
 	// maxWaiting is how many entries wait at most.
 	maxWaiting = 10_000
-	// maxMessage is how much is kept of what a caller was told, in bytes.
+	// maxMessage is how much is kept of what a caller was told, in bytes, and
+	// maxName of each text that a caller chose. What callers send is longer at
+	// will: without a bound one call could fill the memory, or make a batch that
+	// the log never takes.
 	maxMessage = 500
+	maxName    = 500
 
 	sendTimeout = 2 * time.Second
 	minBackoff  = 200 * time.Millisecond
@@ -74,9 +80,7 @@ func NewTrail(send Send, log *slog.Logger) *Trail {
 
 // Record takes a call. It does not block.
 func (t *Trail) Record(c rpc.Call) {
-	if len(c.Message) > maxMessage {
-		c.Message = c.Message[:maxMessage]
-	}
+	c = plain(c)
 	k := kind{c.Principal, c.Method, c.Resource, c.ClientAddress, c.Message, c.Denied, c.Code}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,6 +98,39 @@ func (t *Trail) Record(c rpc.Call) {
 	case t.wake <- struct{}{}:
 	default:
 	}
+}
+
+// plain makes the texts of a call short, and one line each: a log that people
+// read in a terminal must not show what a caller made up as a line of its own.
+func plain(c rpc.Call) rpc.Call {
+	c.Message = cut(c.Message, maxMessage)
+	for _, text := range []*string{&c.Principal, &c.Method, &c.Resource, &c.ClientAddress, &c.RequestID} {
+		*text = cut(*text, maxName)
+	}
+	return c
+}
+
+// cut gives text with spaces and question marks for what is not printed,
+// at most so many bytes of it.
+func cut(text string, most int) string {
+	const mark = "…"
+	shortened := len(text) > most
+	if shortened {
+		text = text[:most-len(mark)]
+	}
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
+	if shortened {
+		text += mark
+	}
+	return text
 }
 
 // Dropped is how many calls did not fit since the last report.

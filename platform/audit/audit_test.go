@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -91,6 +94,35 @@ func TestWhatDoesNotFitIsCounted(t *testing.T) {
 	}
 	if trail.Dropped() != 3 {
 		t.Errorf("dropped = %d, want 3", trail.Dropped())
+	}
+}
+
+// What callers choose is bounded and plain, whatever they send: a batch that the
+// log cannot take would keep all later entries from it.
+func TestTextsOfCallersAreBoundedAndPlain(t *testing.T) {
+	texts := map[string]string{
+		"long":      strings.Repeat("a", 4<<20),
+		"umlauts":   strings.Repeat("ä", 500) + "a",
+		"shifted":   "a" + strings.Repeat("ä", 500),
+		"lines":     "workspaces/w\nadmin  DeleteEndpoint  OK",
+		"terminal":  "workspaces/w\x1b[2K\rnothing",
+		"backwards": "workspaces/\u202ew",
+		"damaged":   "workspaces/\xff",
+	}
+	for name, text := range texts {
+		t.Run(name, func(t *testing.T) {
+			trail := NewTrail((&sink{}).send, slog.New(slog.DiscardHandler))
+			trail.Record(rpc.Call{Principal: text, Method: text, Resource: text, ClientAddress: text, RequestID: text, Message: text, Denied: true})
+			e := trail.take()[0]
+			for _, got := range []string{e.Principal, e.Method, e.Resource, e.ClientAddress, e.RequestID, e.Message} {
+				if got == "" || len(got) > 500 || !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
+					t.Errorf("kept %q", got)
+				}
+			}
+		})
+	}
+	if got := cut("workspaces/w/endpoints/e", maxName); got != "workspaces/w/endpoints/e" {
+		t.Errorf("an ordinary name became %q", got)
 	}
 }
 

@@ -66,7 +66,7 @@ func Connect(ctx context.Context, t Target, logger *slog.Logger) (*nats.Conn, er
 	case t.Embedded != nil && t.URL != "":
 		return nil, errors.New("bus: a target is either embedded or a url, not both")
 	case t.Embedded != nil:
-		opts = append(opts, nats.InProcessServer(t.Embedded.srv), nats.UserInfo(ownUser, t.Embedded.gate.secret))
+		opts = append(opts, nats.InProcessServer(inProcess{t.Embedded}), nats.UserInfo(ownUser, t.Embedded.gate.secret))
 	case t.URL != "":
 		if t.TLS != nil {
 			opts = append(opts, nats.Secure(t.TLS))

@@ -2,15 +2,14 @@ package bus
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,55 +17,27 @@ import (
 )
 
 const (
-	defaultMaxStore  = 16 << 30
-	defaultMaxMemory = 64 << 20
-	defaultName      = "fairlead"
-
-	readyTimeout    = 30 * time.Second
-	maxPayload      = 1 << 20
-	maxControlLine  = 8 << 10 // encoded keys are long subjects
-	writeDeadline   = 10 * time.Second
-	maxPendingBytes = 64 << 20
+	readyTimeout  = 30 * time.Second
+	writeDeadline = 10 * time.Second
 )
-
-// Config is what a user may set of an embedded server.
-type Config struct {
-	// StoreDir keeps streams. It is created when absent.
-	StoreDir string
-	// Listen is a TCP address such as 127.0.0.1:4222; empty means in process only.
-	Listen string
-	// ServerName is shown to clients; default "fairlead".
-	ServerName string
-	// MaxStore and MaxMemory bound all streams together, in bytes. Defaults: 16 GiB, 64 MiB.
-	MaxStore  int64
-	MaxMemory int64
-	// Unsynced leaves writes to the operating system, for a store that is being
-	// filled and that the caller syncs as a whole after Close.
-	Unsynced bool
-}
-
-// Deps is what code hands over.
-type Deps struct {
-	Logger *slog.Logger
-	// TLS, when set, is required of TCP connections.
-	TLS *tls.Config
-	// Authenticate decides about TCP connections; required with Config.Listen.
-	Authenticate Authenticator
-}
 
 // Embedded is a NATS server with JetStream in this process.
 type Embedded struct {
-	srv  *server.Server
+	cfg  Config // what it listens on is settled at the first start
+	deps Deps
 	gate *gate
 	lock *os.File
-	addr string
 
-	closeOnce sync.Once
-	closed    chan struct{}
+	mu      sync.Mutex // held while the server is started or stopped
+	current atomic.Pointer[server.Server]
+	trouble atomic.Pointer[string]
+	closing sync.Once
+	closed  chan struct{}
 }
 
 // Start starts a server; it is ready for connections when Start returns. The
-// caller ends it with Close, or hands it to a group of components by Run.
+// caller ends it with Close, or hands it to a group of components by Run, which
+// also starts it again when it can't write any more.
 func Start(ctx context.Context, cfg Config, deps Deps) (*Embedded, error) {
 	if deps.Logger == nil {
 		return nil, errors.New("bus: a logger is required")
@@ -77,33 +48,47 @@ func Start(ctx context.Context, cfg Config, deps Deps) (*Embedded, error) {
 	if cfg.Listen != "" && deps.Authenticate == nil {
 		return nil, errors.New("bus: listening needs an authenticator: give one, or do not listen")
 	}
-	g := newGate(deps.Authenticate, deps.Logger)
-	opts, err := serverOptions(cfg, deps, g)
+	e := &Embedded{cfg: cfg, deps: deps, gate: newGate(deps.Authenticate, deps.Logger), closed: make(chan struct{})}
+	opts, err := serverOptions(cfg, deps, e.gate)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkFree(ctx, cfg.Listen); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(cfg.StoreDir)
-	if err != nil {
+	if e.lock, err = lockDir(cfg.StoreDir); err != nil {
 		return nil, err
 	}
-	srv, err := server.NewServer(opts)
+	srv, err := launch(ctx, opts, deps.Logger, e.closed)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("bus: the server's settings are refused: %w", err), lock.Close())
+		return nil, errors.Join(err, e.lock.Close())
 	}
-	srv.SetLoggerV2(serverLog{deps.Logger}, false, false, false)
-	e := &Embedded{srv: srv, gate: g, lock: lock, closed: make(chan struct{})}
-	srv.Start()
-	if err := e.awaitReady(ctx); err != nil {
-		e.Close()
-		return nil, err
-	}
+	e.current.Store(srv)
 	if tcp, ok := srv.Addr().(*net.TCPAddr); ok && cfg.Listen != "" {
-		e.addr = tcp.String()
+		e.cfg.Listen = tcp.String()
 	}
 	return e, nil
+}
+
+// launch starts a server and waits until it is ready.
+func launch(ctx context.Context, opts *server.Options, logger *slog.Logger, closed <-chan struct{}) (*server.Server, error) {
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("bus: the server's settings are refused: %w", err)
+	}
+	fatal := make(chan string, 1)
+	srv.SetLoggerV2(serverLog{logger: logger, fatal: fatal}, false, false, false)
+	srv.Start()
+	if err := awaitReady(ctx, srv, fatal, closed); err != nil {
+		stop(srv)
+		return nil, err
+	}
+	return srv, nil
+}
+
+func stop(srv *server.Server) {
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }
 
 // checkFree says plainly that an address cannot be listened on; the server would
@@ -118,56 +103,6 @@ func checkFree(ctx context.Context, address string) error {
 		return fmt.Errorf("bus: NATS cannot listen: %w", err)
 	}
 	return l.Close()
-}
-
-func serverOptions(cfg Config, deps Deps, g *gate) (*server.Options, error) {
-	o := &server.Options{
-		ServerName:                 orDefault(cfg.ServerName, defaultName),
-		DontListen:                 cfg.Listen == "",
-		JetStream:                  true,
-		StoreDir:                   cfg.StoreDir,
-		SyncAlways:                 !cfg.Unsynced,
-		JetStreamMaxStore:          orDefault(cfg.MaxStore, defaultMaxStore),
-		JetStreamMaxMemory:         orDefault(cfg.MaxMemory, defaultMaxMemory),
-		NoSigs:                     true,
-		DisableJetStreamBanner:     true,
-		MaxPayload:                 maxPayload,
-		MaxControlLine:             maxControlLine,
-		MaxPending:                 maxPendingBytes,
-		WriteDeadline:              writeDeadline,
-		AuthTimeout:                authTimeout.Seconds(),
-		CustomClientAuthentication: g,
-	}
-	if cfg.Listen == "" {
-		return o, nil
-	}
-	host, port, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("bus: listen address %q is not host:port: %w", cfg.Listen, err)
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("bus: listen address %q has no usable port: %w", cfg.Listen, err)
-	}
-	o.Host = host
-	o.Port = int(n)
-	if n == 0 {
-		o.Port = server.RANDOM_PORT
-	}
-	if deps.TLS != nil {
-		o.TLSConfig = deps.TLS
-		o.TLS = true
-		o.TLSTimeout = authTimeout.Seconds()
-	}
-	return o, nil
-}
-
-func orDefault[T comparable](v, fallback T) T {
-	var zero T
-	if v == zero {
-		return fallback
-	}
-	return v
 }
 
 // lockDir keeps a second process from using the same store. The kernel frees the
@@ -189,18 +124,22 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // awaitReady polls: the server has no notification that JetStream is up.
-func (e *Embedded) awaitReady(ctx context.Context) error {
+func awaitReady(ctx context.Context, srv *server.Server, fatal <-chan string, closed <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for !e.srv.ReadyForConnections(time.Millisecond) || !e.srv.JetStreamEnabled() {
+	for !srv.ReadyForConnections(time.Millisecond) || !srv.JetStreamEnabled() {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("bus: the server did not become ready: %w", ctx.Err())
+		case <-closed:
+			return errClosed
+		case reason := <-fatal:
+			return fmt.Errorf("bus: the server can't start: %s", reason)
 		case <-tick.C:
 		}
-		if !e.srv.Running() {
+		if !srv.Running() {
 			return errors.New("bus: the server stopped while starting: its log lines say why")
 		}
 	}
@@ -208,35 +147,15 @@ func (e *Embedded) awaitReady(ctx context.Context) error {
 }
 
 // Addr gives the TCP address the server listens on, or "".
-func (e *Embedded) Addr() string { return e.addr }
-
-// Run blocks until ctx ends or the server stops by itself, then closes it.
-func (e *Embedded) Run(ctx context.Context) error {
-	stopped := make(chan struct{})
-	go func() {
-		e.srv.WaitForShutdown()
-		close(stopped)
-	}()
-	select {
-	case <-ctx.Done():
-		e.Close()
-		<-stopped
-		return nil
-	case <-e.closed:
-		<-stopped
-		return nil
-	case <-stopped:
-		e.Close()
-		return errors.New("bus: the server stopped by itself: its log lines say why")
-	}
-}
+func (e *Embedded) Addr() string { return e.cfg.Listen }
 
 // Close stops the server and waits until it has stopped. Further calls do nothing.
 func (e *Embedded) Close() {
-	e.closeOnce.Do(func() {
+	e.closing.Do(func() {
 		close(e.closed)
-		e.srv.Shutdown()
-		e.srv.WaitForShutdown()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		stop(e.current.Load())
 		_ = e.lock.Close()
 	})
 }

@@ -194,9 +194,7 @@ func (b *bed) register() *deployv1.ModelVersion {
 // version gives a version that can be deployed.
 func (b *bed) version(change func(*deployv1.EndpointVersion)) *deployv1.EndpointVersion {
 	b.t.Helper()
-	if there, _ := b.artefacts.Has(b.t.Context(), digest(script)); !there {
-		b.check(b.artefacts.Put(b.t.Context(), digest(script), int64(len(script)), bytes.NewReader([]byte(script))))
-	}
+	b.upload(script)
 	v := &deployv1.EndpointVersion{EntryScript: "score.py", SourceFiles: []*deployv1.ArtefactFile{file("score.py", script)}}
 	if change != nil {
 		change(v)

@@ -131,7 +131,7 @@ func New(_ context.Context, cfg Config, deps Deps) (*Service, error) {
 	}
 	uploads, err := upload.Open(
 		upload.Config{Dir: filepath.Join(cfg.DataDir, "uploads"), TTL: cfg.UploadTTL},
-		upload.Deps{Logger: deps.Logger, Contents: deps.Artefacts, Clock: utc},
+		upload.Deps{Logger: deps.Logger, Contents: deps.Artefacts, Held: state.NewContents(deps.Store), Clock: utc},
 	)
 	if err != nil {
 		return nil, err

@@ -393,6 +393,13 @@ func TestModels(t *testing.T) {
 	b.create(func(v *deployv1.EndpointVersion) {
 		v.Models = []string{"ridge:1", "workspaces/default/models/ridge/versions/latest"}
 	})
+	data, err = b.contents.ReadArtefact(t.Context(), &deployv1.ReadArtefactRequest{Name: endpointName + "/versions/aaa", Path: "score.py"})
+	b.check(err)
+	if string(data.GetData()) != script {
+		t.Errorf("read of the source %v", data)
+	}
+	_, err = b.contents.ReadArtefact(t.Context(), &deployv1.ReadArtefactRequest{Name: endpointName + "/versions/aaa", Path: "nothere.py"})
+	refused(t, err, "FILE_NOT_FOUND", "version aaa of endpoint diabetes")
 	_, err = b.models.DeleteModelVersion(t.Context(), &deployv1.DeleteModelVersionRequest{Name: one.GetName()})
 	refused(t, err, "MODEL_IN_USE", endpointName+"/versions/aaa")
 	o, err := b.endpoints.DeleteEndpoint(t.Context(), &deployv1.DeleteEndpointRequest{Name: endpointName})

@@ -86,6 +86,7 @@ type Deps struct {
 type Service struct {
 	config    Config
 	logger    *slog.Logger
+	clock     func() time.Time
 	listener  net.Listener
 	routes    *routetable.Current
 	forwarder *proxy.Forwarder
@@ -107,7 +108,9 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 	if deps.Clock == nil {
 		deps.Clock = time.Now
 	}
-	s := &Service{config: config, logger: deps.Logger, routes: routetable.NewCurrent(), forwarder: proxy.New(), tracer: deps.Tracer}
+	s := &Service{
+		config: config, logger: deps.Logger, clock: deps.Clock, routes: routetable.NewCurrent(), forwarder: proxy.New(), tracer: deps.Tracer,
+	}
 	s.load = loadreport.New(loadreport.Deps{Logger: deps.Logger, Deploy: deps.Deploy, Routes: s.routes})
 	if err := s.count(config, deps); err != nil {
 		return nil, fmt.Errorf("router metrics: %w", err)
@@ -193,7 +196,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (s *Service) serve(ctx context.Context) error {
-	handling := httpapi.Deps{Logger: s.logger, Routes: s.routes, Forwarder: s.forwarder, MaxBodyBytes: s.config.MaxBodyBytes}
+	handling := httpapi.Deps{Logger: s.logger, Clock: s.clock, Routes: s.routes, Forwarder: s.forwarder, MaxBodyBytes: s.config.MaxBodyBytes}
 	if s.recorder != nil {
 		handling.Count = s.recorder.Observe
 	}

@@ -115,13 +115,7 @@ func (in *injector) do(ctx context.Context, f plan.Fault) error {
 	case plan.FreezeReplica:
 		return in.freezeReplica(ctx, f)
 	case plan.FillDisk:
-		// A NATS server shuts a stream that it could not write, until it is started
-		// again; there being room again does not open it.
-		if err := in.fillDisk(ctx, f); err != nil {
-			return err
-		}
-		f.Target = in.i.Process("nats")
-		return in.restart(ctx, f)
+		return in.fillDisk(ctx, f)
 	case plan.Sever:
 		return in.cut(ctx, f, wire.Sever)
 	case plan.Silence:

@@ -176,6 +176,16 @@ func TestTokens(t *testing.T) {
 			i.Kill("router", 9)
 			i.Restart("router")
 			awaitScore(t, i, token, http.StatusOK, "")
+			// An hour later it is as valid, and when its time is over it is not.
+			for offset, want := range map[string]int{"--clock-offset=1h": http.StatusOK, "--clock-offset=25h": http.StatusUnauthorized} {
+				i.Kill("router", 9)
+				if err := i.Launch(testContext(t), "router", offset); err != nil {
+					t.Fatal(err)
+				}
+				awaitScore(t, i, token, want, "")
+			}
+			i.Kill("router", 9)
+			i.Restart("router")
 			i.Restart("auth")
 		}
 		i.Run("auth", "rotate-signing-key")

@@ -2,6 +2,7 @@ package assembly
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -13,6 +14,10 @@ import (
 type healthServer struct {
 	listen string
 	ready  <-chan struct{}
+	// trouble says what is wrong though the services are ready; nil means nothing is
+	// ever known. A process in trouble stays ready: without requests it could not do
+	// what it still can, such as scoring while the disk is full.
+	trouble func() string
 	// metrics answers Prometheus.
 	metrics http.Handler
 }
@@ -20,14 +25,14 @@ type healthServer struct {
 // Run serves until ctx ends.
 func (h *healthServer) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, true) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, health{Status: "ok"}) })
 	mux.Handle("GET /metrics", h.metrics)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		select {
 		case <-h.ready:
-			answer(w, true)
+			answer(w, h.now())
 		default:
-			answer(w, false)
+			answer(w, health{Status: starting})
 		}
 	})
 	var config net.ListenConfig
@@ -50,12 +55,27 @@ func (h *healthServer) Run(ctx context.Context) error {
 	return err
 }
 
-func answer(w http.ResponseWriter, ok bool) {
-	w.Header().Set("Content-Type", "application/json")
-	if !ok {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"status":"starting"}` + "\n"))
-		return
+const starting = "starting"
+
+// health is what probes are told.
+type health struct {
+	Status  string `json:"status"` // "ok", "starting" or "degraded"
+	Problem string `json:"problem,omitempty"`
+}
+
+func (h *healthServer) now() health {
+	if h.trouble != nil {
+		if problem := h.trouble(); problem != "" {
+			return health{Status: "degraded", Problem: problem}
+		}
 	}
-	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
+	return health{Status: "ok"}
+}
+
+func answer(w http.ResponseWriter, h health) {
+	w.Header().Set("Content-Type", "application/json")
+	if h.Status == starting {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(h)
 }

@@ -164,6 +164,6 @@ func (s *site) buildNATS(ctx context.Context, cfg ServeConfig, password string) 
 	if err != nil {
 		return nil, err
 	}
-	s.addresses.nats = server.Addr
+	s.addresses.nats, s.trouble = server.Addr, server.Trouble
 	return []lifecycle.Member{{Name: natsService, Component: server}}, nil
 }

@@ -47,6 +47,9 @@ type site struct {
 	observed
 	network func(service string) (rpc.Network, error)
 	nats    func(service string) (bus.Target, error)
+	// trouble says what is wrong with the NATS server of this process; nil where there
+	// is none.
+	trouble func() string
 	// addresses are filled in as listeners are built.
 	addresses listening
 	closers   []func() error

@@ -109,7 +109,7 @@ func Up(ctx context.Context, cfg UpConfig, deps Deps) error {
 	defer server.Close()
 	defer s.close() // before the server
 	s.nats = func(service string) (bus.Target, error) { return bus.Target{Name: service, Embedded: server}, nil }
-	s.addresses.nats = server.Addr
+	s.addresses.nats, s.trouble = server.Addr, server.Trouble
 	built, err := s.buildAll(ctx, cfg)
 	if err != nil {
 		return err
@@ -200,7 +200,9 @@ func (s *site) run(ctx context.Context, members []lifecycle.Member, stdout io.Wr
 	})
 	all := []lifecycle.Member{s.member()}
 	if healthListen != "" {
-		all = append(all, lifecycle.Member{Name: "health", Component: &healthServer{listen: healthListen, ready: group.Ready(), metrics: telemetry.Handler(s.registry)}})
+		all = append(all, lifecycle.Member{Name: "health", Component: &healthServer{
+			listen: healthListen, ready: group.Ready(), trouble: s.trouble, metrics: telemetry.Handler(s.registry),
+		}})
 	}
 	all = append(all, lifecycle.Member{Name: "services", Component: group}, lifecycle.Member{Name: "announcement", Component: announce})
 	return lifecycle.NewGroup(all...).Run(ctx)

@@ -1,5 +1,5 @@
-// Package manifest reads Fairlead's own configuration: YAML documents that say
-// what endpoints are to be.
+// Package manifest reads and writes Fairlead's own configuration: YAML documents
+// that say what endpoints are to be.
 //
 // The reader is strict: a key that is not known, a value of another type, a key
 // given twice are mistakes. It reports all of them, of all documents, with file

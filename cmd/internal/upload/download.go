@@ -17,7 +17,7 @@ import (
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
 
-// Downloader brings the files of a model version to a folder.
+// Downloader brings files from the server to a folder.
 type Downloader struct {
 	Artefacts deployv1.ArtefactServiceClient
 	// Progress hears how many bytes have arrived; it may be nil.
@@ -27,6 +27,12 @@ type Downloader struct {
 // Download writes all files under folder, which it makes. A file appears under
 // its name only when it is whole and checked. Paths cannot lead out of folder.
 func (d *Downloader) Download(ctx context.Context, model *deployv1.ModelVersion, folder string, overwrite bool) error {
+	return d.Files(ctx, model.GetName(), model.GetFiles(), folder, overwrite)
+}
+
+// Files is Download for the files of a model version, or of the sources of an
+// endpoint version, by its resource name.
+func (d *Downloader) Files(ctx context.Context, owner string, files []*deployv1.ArtefactFile, folder string, overwrite bool) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
@@ -36,16 +42,19 @@ func (d *Downloader) Download(ctx context.Context, model *deployv1.ModelVersion,
 	}
 	defer func() { _ = root.Close() }()
 	if !overwrite {
-		if err := refuseExisting(root, model.GetFiles(), folder); err != nil {
+		if err := refuseExisting(root, files, folder); err != nil {
 			return err
 		}
 	}
-	var received int64
-	for _, f := range model.GetFiles() {
-		if err := d.one(ctx, root, model.GetName(), f, func(n int) {
+	var received, total int64
+	for _, f := range files {
+		total += f.GetSizeBytes()
+	}
+	for _, f := range files {
+		if err := d.one(ctx, root, owner, f, func(n int) {
 			received += int64(n)
 			if d.Progress != nil {
-				d.Progress(received, model.GetSizeBytes())
+				d.Progress(received, total)
 			}
 		}); err != nil {
 			return fmt.Errorf("download %s: %w", f.GetPath(), err)
@@ -67,7 +76,7 @@ func refuseExisting(root *os.Root, files []*deployv1.ArtefactFile, folder string
 	return nil
 }
 
-func (d *Downloader) one(ctx context.Context, root *os.Root, model string, f *deployv1.ArtefactFile, got func(int)) (err error) {
+func (d *Downloader) one(ctx context.Context, root *os.Root, owner string, f *deployv1.ArtefactFile, got func(int)) (err error) {
 	if dir := path.Dir(f.GetPath()); dir != "." {
 		if err := root.MkdirAll(dir, 0o755); err != nil {
 			return err
@@ -84,7 +93,7 @@ func (d *Downloader) one(ctx context.Context, root *os.Root, model string, f *de
 		}
 	}()
 	digest := sha256.New()
-	err = d.copyTo(ctx, out, digest, model, f, got)
+	err = d.copyTo(ctx, out, digest, owner, f, got)
 	if closeErr := out.Close(); err == nil {
 		err = closeErr
 	}
@@ -97,11 +106,11 @@ func (d *Downloader) one(ctx context.Context, root *os.Root, model string, f *de
 	return root.Rename(partial, f.GetPath())
 }
 
-func (d *Downloader) copyTo(ctx context.Context, out *os.File, digest hash.Hash, model string, f *deployv1.ArtefactFile, got func(int)) error {
+func (d *Downloader) copyTo(ctx context.Context, out *os.File, digest hash.Hash, owner string, f *deployv1.ArtefactFile, got func(int)) error {
 	attempts := 0
 	for offset := int64(0); offset < f.GetSizeBytes(); {
 		r, err := d.Artefacts.ReadArtefact(ctx, &deployv1.ReadArtefactRequest{
-			Name: model, Path: f.GetPath(), Offset: offset, Limit: chunkBytes,
+			Name: owner, Path: f.GetPath(), Offset: offset, Limit: chunkBytes,
 		})
 		if status.Code(err) == codes.Unavailable && attempts < maxAttempts {
 			attempts++

@@ -38,20 +38,14 @@ func prepare(ctx context.Context, s *session.Session, cmd *cobra.Command, names 
 	if err != nil {
 		return nil, err
 	}
-	var all []target
-	for _, d := range documents {
-		checker := &checker{endpoints: c.Endpoints, document: d, parent: parent, name: resourcename.Format(parent, "endpoints", d.ID)}
-		t, err := checker.target(ctx, prune)
-		if err != nil {
-			return nil, err
-		}
-		problems = append(problems, checker.problems...)
-		all = append(all, t)
+	set, wrong, err := Check(ctx, Request{Endpoints: c.Endpoints, Parent: parent, Documents: documents, Prune: prune})
+	if err != nil {
+		return nil, err
 	}
-	if len(problems) > 0 {
+	if problems = append(problems, wrong...); len(problems) > 0 {
 		return nil, refused(problems)
 	}
-	return all, nil
+	return set.targets, nil
 }
 
 // checker asks the server what it would make of one document.
@@ -60,6 +54,7 @@ type checker struct {
 	document  manifest.Endpoint
 	parent    string
 	name      string
+	expected  expected
 	problems  []manifest.Problem
 }
 
@@ -149,17 +144,18 @@ func (c *checker) version(ctx context.Context, current *deployv1.Endpoint, i int
 		return wanted, nil, nil
 	}
 	wanted.EntryScript, wanted.SourceFiles = script, upload.Artefacts(files)
-	would, err := c.validate(ctx, current, v.ID, wanted)
+	asked := c.expected.leaveOut(wanted)
+	would, err := c.validate(ctx, current, v.ID, asked)
 	if err != nil {
 		return wanted, files, c.refused("version.", at, err)
 	}
-	return would, files, nil
+	return c.expected.putBack(would, wanted), files, nil
 }
 
 func (c *checker) validate(ctx context.Context, current *deployv1.Endpoint, id string, wanted *deployv1.EndpointVersion) (*deployv1.EndpointVersion, error) {
 	if current == nil {
 		op, err := c.endpoints.CreateEndpoint(ctx, &deployv1.CreateEndpointRequest{
-			Parent: c.parent, EndpointId: c.document.ID, Endpoint: c.document.Endpoint, VersionId: id, Version: wanted,
+			Parent: c.parent, EndpointId: c.document.ID, Endpoint: c.expected.leaveOutTarget(c.document.Endpoint), VersionId: id, Version: wanted,
 			ValidateOnly: true, RequestId: client.NewRequestID(),
 		})
 		e, err := answer[*deployv1.Endpoint](op, err)

@@ -13,7 +13,41 @@ import (
 const (
 	MaxAge     = 90 * 24 * time.Hour
 	MaxEntries = 50_000
+	// MaxRefused of them can be of calls that were refused. Everybody can have
+	// calls refused, also without a token: they must not push out of the log what
+	// others have done.
+	MaxRefused = 20_000
 )
+
+// Limits says how many entries are kept.
+type Limits struct{ Entries, Refused int }
+
+// Excess gives the places of the entries that are too many. The entries are the
+// oldest first; of the refused ones, those beyond their own limit go before any other.
+func (l Limits) Excess(entries []Entry) []int {
+	refused := 0
+	for _, e := range entries {
+		if e.Denied {
+			refused++
+		}
+	}
+	remove, gone := make([]bool, len(entries)), 0
+	for i, e := range entries {
+		if e.Denied && refused > l.Refused {
+			remove[i], refused, gone = true, refused-1, gone+1
+		}
+	}
+	var out []int
+	for i := range entries {
+		if !remove[i] && len(entries)-gone > l.Entries {
+			remove[i], gone = true, gone+1
+		}
+		if remove[i] {
+			out = append(out, i)
+		}
+	}
+	return out
+}
 
 // Entry is one call, or several equal ones that followed each other.
 type Entry struct {

@@ -153,6 +153,14 @@ func (s *EndpointKeyServer) EnsureEndpointKeys(ctx context.Context, req *authv1.
 		if current.Exists() && current.Value.EndpointUID == req.GetEndpointUid() {
 			return s.setMode(ctx, current, req.GetAuthMode())
 		}
+		if req.GetExistingOnly() {
+			return nil
+		}
+		if current.Exists() { // its deletion was missed: nobody inherits its roles
+			if err := s.removeRoles(ctx, req.GetName()); err != nil {
+				return err
+			}
+		}
 		next, created, err := s.newKeys(ctx, req.GetName(), req.GetEndpointUid(), primary, secondary)
 		if err != nil {
 			return err
@@ -223,8 +231,7 @@ func (s *EndpointKeyServer) DeleteEndpointKeys(ctx context.Context, req *authv1.
 		if uid := req.GetEndpointUid(); uid != "" && uid != current.Value.EndpointUID {
 			return nil
 		}
-		err = removeBindings(ctx, s.bindings, s.now, func(b rolebinding.Binding) bool { return b.Scope == req.GetName() })
-		if err != nil {
+		if err := s.removeRoles(ctx, req.GetName()); err != nil {
 			return err
 		}
 		return s.keys.Commit(ctx, state.Write[endpointkey.Keys]{
@@ -235,6 +242,11 @@ func (s *EndpointKeyServer) DeleteEndpointKeys(ctx context.Context, req *authv1.
 		return nil, err
 	}
 	return &authv1.DeleteEndpointKeysResponse{}, nil
+}
+
+// removeRoles removes the roles for an endpoint.
+func (s *EndpointKeyServer) removeRoles(ctx context.Context, endpoint string) error {
+	return removeBindings(ctx, s.bindings, s.now, func(b rolebinding.Binding) bool { return b.Scope == endpoint })
 }
 
 func checkEndpoint(name string) error {

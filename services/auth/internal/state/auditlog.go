@@ -54,22 +54,23 @@ func (l *AuditLog) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := l.Trim(ctx, audit.MaxEntries); err != nil && ctx.Err() == nil {
+		if err := l.Trim(ctx, audit.Limits{Entries: audit.MaxEntries, Refused: audit.MaxRefused}); err != nil && ctx.Err() == nil {
 			l.log.Error("the audit log was not trimmed, tried again in a minute", "error", err)
 		}
 	}
 }
 
-// Trim removes the oldest entries until there are at most so many.
-func (l *AuditLog) Trim(ctx context.Context, most int) error {
+// Trim removes the oldest entries that are beyond the limits.
+func (l *AuditLog) Trim(ctx context.Context, limits audit.Limits) error {
 	items := l.cache.List(auditPrefix)
-	if len(items) <= most {
-		return nil
+	entries := make([]audit.Entry, len(items))
+	for i, it := range items {
+		entries[i] = it.Value
 	}
-	for part := range slices.Chunk(items[:len(items)-most], trimBatch) {
+	for part := range slices.Chunk(limits.Excess(entries), trimBatch) {
 		var b store.Batch
-		for _, it := range part {
-			b.Ops = append(b.Ops, store.Delete(it.Key, it.Revision))
+		for _, i := range part {
+			b.Ops = append(b.Ops, store.Delete(items[i].Key, items[i].Revision))
 		}
 		_, err := l.store.Apply(ctx, b)
 		if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict { // another instance was faster

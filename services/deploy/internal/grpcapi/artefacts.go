@@ -55,15 +55,16 @@ func (s *Artefacts) WriteUpload(ctx context.Context, req *deployv1.WriteUploadRe
 	return uploadTo(u, err)
 }
 
-// ReadArtefact reads a chunk of one file of a model version.
+// ReadArtefact reads a chunk of one file of a model version, or of the sources of
+// an endpoint version.
 func (s *Artefacts) ReadArtefact(ctx context.Context, req *deployv1.ReadArtefactRequest) (*deployv1.ReadArtefactResponse, error) {
-	v, _, err := s.readModel(ctx, "name", req.GetName())
+	files, owner, err := s.filesOf(ctx, req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	file, ok := bundle.Find(v.Files, req.GetPath())
+	file, ok := bundle.Find(files, req.GetPath())
 	if !ok {
-		return nil, apierr.New(apierr.NotFound, "FILE_NOT_FOUND", "model %s has no file %q", v.ID(), req.GetPath())
+		return nil, apierr.New(apierr.NotFound, "FILE_NOT_FOUND", "%s has no file %q", owner, req.GetPath())
 	}
 	limit := min(int64(req.GetLimit()), mostChunk)
 	if limit == 0 {
@@ -71,12 +72,27 @@ func (s *Artefacts) ReadArtefact(ctx context.Context, req *deployv1.ReadArtefact
 	}
 	data, size, err := s.deps.Contents.ReadAt(ctx, file.SHA256, req.GetOffset(), limit)
 	if err != nil && apierr.KindOf(err) == apierr.NotFound {
-		return nil, apierr.New(apierr.DataLoss, "CONTENT_LOST", "the content of %s of model %s is not in the artefact store any more", file.Path, v.ID()).Because(err)
+		return nil, apierr.New(apierr.DataLoss, "CONTENT_LOST", "the content of %s of %s is not in the artefact store any more", file.Path, owner).Because(err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &deployv1.ReadArtefactResponse{Data: data, SizeBytes: size}, nil
+}
+
+// filesOf gives the files of what a name stands for, and what that is in words.
+func (s *Artefacts) filesOf(ctx context.Context, name string) ([]bundle.File, string, error) {
+	values, err := versionPattern.Parse(name)
+	if err != nil {
+		v, _, err := s.readModel(ctx, "name", name)
+		return v.Files, "model " + v.ID(), err
+	}
+	e, _, err := s.deps.State.Endpoint(ctx, values.Get("workspace"), values.Get("endpoint"))
+	if err != nil {
+		return nil, "", err
+	}
+	v, err := e.Find(values.Get("version"))
+	return v.Spec.SourceFiles, "version " + v.ID + " of endpoint " + e.ID, err
 }
 
 func uploadTo(u upload.Upload, err error) (*deployv1.Upload, error) {

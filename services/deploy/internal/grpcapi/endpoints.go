@@ -9,6 +9,7 @@ import (
 	"github.com/fairlead/fairlead/platform/page"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/store"
+	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 	"github.com/fairlead/fairlead/services/deploy/internal/state"
@@ -92,7 +93,8 @@ func (s *Endpoints) UpdateEndpoint(ctx context.Context, req *deployv1.UpdateEndp
 	if err != nil {
 		return nil, err
 	}
-	return s.mutate(ctx, mutation{
+	told := false
+	answer, err := s.mutate(ctx, mutation{
 		method: "UpdateEndpoint", verb: "update", workspace: values.Get("workspace"), id: values.Get("endpoint"), target: name,
 		etag: req.GetEndpoint().GetEtag(), requestID: req.GetRequestId(), validateOnly: req.GetValidateOnly(),
 		change: func(ctx context.Context, e endpoint.Endpoint, _ string) (endpoint.Change, []store.Op, error) {
@@ -102,11 +104,42 @@ func (s *Endpoints) UpdateEndpoint(ctx context.Context, req *deployv1.UpdateEndp
 			}
 			c, err := e.Update(endpointInput(wanted), s.deps.Clock())
 			if err == nil && c.Endpoint.Auth != e.Auth && !req.GetValidateOnly() {
-				err = s.ensureKeys(ctx, c.Endpoint, nil) // the mode, before routers hear of it
+				told = true
+				err = s.tellMode(ctx, c.Endpoint) // before routers hear of it
 			}
 			return c, nil, err
 		},
 	})
+	if err != nil && told {
+		s.takeBackMode(ctx, values.Get("workspace"), values.Get("endpoint"))
+	}
+	return answer, err
+}
+
+// tellMode tells the auth service how callers of an endpoint show who they are.
+func (s *Endpoints) tellMode(ctx context.Context, e endpoint.Endpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	_, err := s.deps.Keys.EnsureEndpointKeys(ctx, &authv1.EnsureEndpointKeysRequest{
+		Name: e.Name(), EndpointUid: e.UID, AuthMode: keysMode(e.Auth), ExistingOnly: true,
+	})
+	if err != nil {
+		return apierr.New(apierr.Unavailable, "KEYS_UNAVAILABLE", "the auth service does not answer, so the authentication mode cannot be changed; try again").Because(err)
+	}
+	return nil
+}
+
+// takeBackMode tells the mode that is stored, after a change of it was told and
+// not stored; also when the caller has left. What fails here the reconciler does.
+func (s *Endpoints) takeBackMode(ctx context.Context, workspace, id string) {
+	ctx = context.WithoutCancel(ctx)
+	e, _, err := s.deps.State.Endpoint(ctx, workspace, id)
+	if err == nil {
+		err = s.tellMode(ctx, e)
+	}
+	if err != nil {
+		s.deps.Logger.Warn("the mode of an endpoint that was not changed is told later", "endpoint", endpoint.Name(workspace, id), "error", err)
+	}
 }
 
 // DeleteEndpoint deletes an endpoint with all its versions.
@@ -193,7 +226,7 @@ func (s *Endpoints) updateVersion(ctx context.Context, e endpoint.Endpoint, id, 
 	}
 	if changed["source_files"] {
 		expect := present{known: old.Spec.SourceFiles, absent: req.GetValidateOnly()}
-		if err := s.checkContents(ctx, "version.source_files", input.Spec.SourceFiles, expect, &bad); err != nil {
+		if err := s.checkContents(ctx, e.Workspace, sourceFiles(input.Spec.SourceFiles), expect, &bad); err != nil {
 			return endpoint.Change{}, nil, err
 		}
 	}

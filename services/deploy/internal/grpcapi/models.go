@@ -113,7 +113,7 @@ func (s *Models) RegisterModel(ctx context.Context, req *deployv1.RegisterModelR
 		}
 		var bad apierr.Violations
 		files := filesFrom(req.GetFiles())
-		if err := s.checkContents(ctx, "files", files, present{absent: req.GetValidateOnly()}, &bad); err != nil {
+		if err := s.checkContents(ctx, workspace, listed{"files", files}, present{absent: req.GetValidateOnly()}, &bad); err != nil {
 			return nil, err
 		}
 		m, at, err := s.deps.State.Model(ctx, workspace, req.GetModelId())

@@ -34,7 +34,7 @@ func (s *server) references(ctx context.Context, at site, v *deployv1.EndpointVe
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkContents(ctx, "version.source_files", input.Spec.SourceFiles, expect, bad); err != nil {
+	if err := s.checkContents(ctx, at.workspace, sourceFiles(input.Spec.SourceFiles), expect, bad); err != nil {
 		return nil, err
 	}
 	modelUse, err := s.models(ctx, at.workspace, v.GetModels(), input, bad)
@@ -155,24 +155,34 @@ func pythonOf(v environment.Version) *computev1.PythonEnvironment {
 type present struct {
 	known  []bundle.File // there for certain
 	absent bool          // nothing is going to use them: the request is validated only
+	used   bool          // the workspace has used them before
 }
 
-// checkContents checks that the contents of files are there and have the sizes given.
-func (s *server) checkContents(ctx context.Context, field string, files []bundle.File, expect present, bad *apierr.Violations) error {
+// listed are files in a field of a request.
+type listed struct {
+	field string
+	files []bundle.File
+}
+
+func sourceFiles(files []bundle.File) listed { return listed{"version.source_files", files} }
+
+// checkContents checks that the workspace has the contents of files, and that they
+// have the sizes given. What others have looks as if it was not there.
+func (s *server) checkContents(ctx context.Context, workspace string, in listed, expect present, bad *apierr.Violations) error {
 	sizes := map[string]int64{}
 	for _, f := range expect.known {
 		sizes[f.SHA256] = f.Size
 	}
-	for i, f := range files {
+	for i, f := range in.files {
 		size, ok := sizes[f.SHA256]
 		if !ok {
 			var err error
-			_, size, err = s.deps.Contents.ReadAt(ctx, f.SHA256, 0, 0)
+			size, err = s.contentSize(ctx, workspace, f.SHA256, expect.used)
 			if err != nil && apierr.KindOf(err) == apierr.NotFound {
 				if expect.absent {
 					continue
 				}
-				bad.Add(fmt.Sprintf("%s[%d].sha256", field, i), "is the digest of a content that has not been uploaded (%s)", f.Path)
+				bad.Add(fmt.Sprintf("%s[%d].sha256", in.field, i), "is the digest of a content that has not been uploaded (%s)", f.Path)
 				continue
 			}
 			if err != nil {
@@ -181,10 +191,26 @@ func (s *server) checkContents(ctx context.Context, field string, files []bundle
 			sizes[f.SHA256] = size
 		}
 		if size != f.Size {
-			bad.Add(fmt.Sprintf("%s[%d].size_bytes", field, i), "is %d, but the content has %d bytes (%s)", f.Size, size, f.Path)
+			bad.Add(fmt.Sprintf("%s[%d].size_bytes", in.field, i), "is %d, but the content has %d bytes (%s)", f.Size, size, f.Path)
 		}
 	}
 	return nil
+}
+
+// contentSize gives the size of a content that the workspace has brought in, or
+// used before; NotFound for any other.
+func (s *server) contentSize(ctx context.Context, workspace, digest string, used bool) (int64, error) {
+	if !used {
+		held, err := s.deps.State.Contents().Held(ctx, workspace, digest)
+		if err != nil {
+			return 0, err
+		}
+		if !held {
+			return 0, apierr.New(apierr.NotFound, "ARTEFACT_NOT_FOUND", "workspace %s has no content with SHA-256 %s: upload it first", workspace, digest)
+		}
+	}
+	_, size, err := s.deps.Contents.ReadAt(ctx, digest, 0, 0)
+	return size, err
 }
 
 // targetProblem tells why versions cannot be deployed to a compute target; "" when they can.

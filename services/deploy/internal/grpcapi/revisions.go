@@ -113,7 +113,7 @@ func (s *Endpoints) stillThere(ctx context.Context, at site, r endpoint.Revision
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkContents(ctx, "version.source_files", r.Spec.SourceFiles, present{}, &bad); err != nil {
+	if err := s.checkContents(ctx, at.workspace, sourceFiles(r.Spec.SourceFiles), present{used: true}, &bad); err != nil {
 		return nil, err
 	}
 	if len(bad) > 0 {

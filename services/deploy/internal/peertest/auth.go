@@ -20,7 +20,10 @@ type Auth struct {
 }
 
 // Keys are the keys of an endpoint.
-type Keys struct{ UID, Primary, Secondary string }
+type Keys struct {
+	UID, Primary, Secondary string
+	Mode                    authv1.EndpointAuthMode
+}
 
 // NewAuth makes an auth service without keys.
 func NewAuth() *Auth { return &Auth{keys: map[string]Keys{}} }
@@ -50,16 +53,21 @@ func (a *Auth) EnsureEndpointKeys(_ context.Context, req *authv1.EnsureEndpointK
 	if a.down {
 		return nil, fail(apierr.Unavailable, "auth is away")
 	}
-	if a.keys[req.GetName()].UID != req.GetEndpointUid() {
-		k := Keys{UID: req.GetEndpointUid(), Primary: "primary-of-" + req.GetEndpointUid(), Secondary: "secondary-of-" + req.GetEndpointUid()}
+	k := a.keys[req.GetName()]
+	if k.UID != req.GetEndpointUid() {
+		if req.GetExistingOnly() {
+			return &authv1.EnsureEndpointKeysResponse{}, nil
+		}
+		k = Keys{UID: req.GetEndpointUid(), Primary: "primary-of-" + req.GetEndpointUid(), Secondary: "secondary-of-" + req.GetEndpointUid()}
 		if req.GetPrimaryKey() != "" {
 			k.Primary = req.GetPrimaryKey()
 		}
 		if req.GetSecondaryKey() != "" {
 			k.Secondary = req.GetSecondaryKey()
 		}
-		a.keys[req.GetName()] = k
 	}
+	k.Mode = req.GetAuthMode()
+	a.keys[req.GetName()] = k
 	return &authv1.EnsureEndpointKeysResponse{}, nil
 }
 

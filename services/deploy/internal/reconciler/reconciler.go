@@ -6,7 +6,8 @@
 // shows at that moment, and is safe to repeat, so it can be stopped at any point
 // and goes on. One reconciler works at a time, by a lease; a late write of a
 // former one is refused by the store. While compute is away, states and traffic
-// stay as they were. A failed call is repeated with growing pauses.
+// stay as they were. A failed call is repeated with growing pauses. A workload that
+// has belonged to no endpoint for a minute is removed.
 package reconciler
 
 import (
@@ -35,6 +36,7 @@ type workloads interface {
 
 // keys is what the reconciler needs of the auth service.
 type keys interface {
+	EnsureEndpointKeys(ctx context.Context, in *authv1.EnsureEndpointKeysRequest, opts ...grpc.CallOption) (*authv1.EnsureEndpointKeysResponse, error)
 	DeleteEndpointKeys(ctx context.Context, in *authv1.DeleteEndpointKeysRequest, opts ...grpc.CallOption) (*authv1.DeleteEndpointKeysResponse, error)
 }
 
@@ -97,6 +99,8 @@ func (r *Reconciler) hold(ctx context.Context, guard store.Guard) error {
 	group.Go(func() error { return r.watch(ctx) })
 	group.Go(func() error { return r.work(ctx, guard) })
 	group.Go(func() error { return r.scale(ctx) })
+	group.Go(func() error { return r.modes(ctx) })
+	group.Go(func() error { return r.clean(ctx) })
 	return group.Wait()
 }
 

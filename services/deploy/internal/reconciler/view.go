@@ -23,6 +23,7 @@ type view struct {
 
 type seen struct {
 	workload status.Workload
+	endpoint string // that it serves, as compute says
 	owner    string // the store key of its endpoint
 	epoch    int
 }
@@ -65,7 +66,7 @@ func (v *view) keep(w *computev1.Workload, stale func(known int64) bool) {
 	if old, ok := v.known[w.GetName()]; ok && old.epoch == v.epoch && stale(old.workload.Generation) {
 		return
 	}
-	v.known[w.GetName()] = seen{workload: fromProto(w), owner: owner, epoch: v.epoch}
+	v.known[w.GetName()] = seen{workload: fromProto(w), endpoint: w.GetSpec().GetEndpoint(), owner: owner, epoch: v.epoch}
 	v.touch(owner)
 }
 
@@ -98,6 +99,13 @@ func (v *view) look(name string) status.Seen {
 		out.Workload = &s.workload
 	}
 	return out
+}
+
+// all gives everything that is known, and whether that is all there is.
+func (v *view) all() (shown map[string]seen, whole bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.known), v.whole
 }
 
 // touch marks an endpoint; the caller holds the lock.

@@ -3,8 +3,10 @@
 //
 // What has arrived of an upload is one file; its size is the committed offset,
 // and there is no other state. With the last byte the content moves to the
-// artefact store, which checks it against its digest; a content that is there
-// already is complete at once. Uploads that nobody continues expire. Methods are
+// artefact store, which checks it against its digest; a content that the workspace
+// has brought in before is complete at once. One that others have brought in is
+// uploaded all the same: who knows no more than its digest must neither get at it
+// nor learn that it is there. Uploads that nobody continues expire. Methods are
 // safe for concurrent use; writes to one upload are done one after the other.
 // Uploads under way belong to one process and its folder.
 package upload
@@ -31,6 +33,12 @@ type contents interface {
 	Has(ctx context.Context, digest string) (bool, error)
 	// Put fails with an error of kind DataLoss when r is not what was announced.
 	Put(ctx context.Context, digest string, size int64, r io.Reader) error
+}
+
+// held knows which workspace has brought which content in.
+type held interface {
+	Held(ctx context.Context, workspace, digest string) (bool, error)
+	Hold(ctx context.Context, workspace, digest string) error
 }
 
 // Upload is a content on its way in.
@@ -65,6 +73,7 @@ type Config struct {
 type Deps struct {
 	Logger   *slog.Logger
 	Contents contents
+	Held     held
 	Clock    func() time.Time
 }
 
@@ -152,8 +161,8 @@ func appendChunk(file *os.File, u Upload, offset int64, data []byte) error {
 	return nil
 }
 
-// with runs fn for one upload alone, with what is known of it. A content that is
-// whole already needs no fn.
+// with runs fn for one upload alone, with what is known of it. A content that the
+// workspace has already needs no fn.
 func (s *Uploads) with(ctx context.Context, u Upload, fn func(Upload, string) (Upload, error)) (Upload, error) {
 	if !workspacePattern.MatchString(u.Workspace) {
 		return Upload{}, apierr.New(apierr.NotFound, "UPLOAD_NOT_FOUND", "there is no workspace %q", u.Workspace)
@@ -165,7 +174,10 @@ func (s *Uploads) with(ctx context.Context, u Upload, fn func(Upload, string) (U
 		return Upload{}, err
 	}
 	defer unlock()
-	whole, err := s.deps.Contents.Has(ctx, u.SHA256)
+	whole, err := s.deps.Held.Held(ctx, u.Workspace, u.SHA256)
+	if err == nil && whole {
+		whole, err = s.deps.Contents.Has(ctx, u.SHA256)
+	}
 	if err != nil {
 		return Upload{}, err
 	}
@@ -195,6 +207,9 @@ func (s *Uploads) finish(ctx context.Context, u Upload, path string) (Upload, er
 	err = errors.Join(err, file.Close())
 	if apierr.KindOf(err) == apierr.DataLoss {
 		return Upload{}, errors.Join(err, os.Remove(path))
+	}
+	if err == nil {
+		err = s.deps.Held.Hold(ctx, u.Workspace, u.SHA256)
 	}
 	if err != nil {
 		return Upload{}, err

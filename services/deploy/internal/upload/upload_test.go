@@ -18,6 +18,8 @@ import (
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/artefact"
+	"github.com/fairlead/fairlead/platform/store/memory"
+	"github.com/fairlead/fairlead/services/deploy/internal/state"
 	"github.com/fairlead/fairlead/services/deploy/internal/upload"
 )
 
@@ -26,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fixture struct {
 	dir       string
 	artefacts *artefact.Store
+	held      state.Contents
 	now       time.Time
 }
 
@@ -37,13 +40,13 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return &fixture{dir: dir, artefacts: store, now: time.Now()}
+	return &fixture{dir: dir, artefacts: store, held: state.NewContents(memory.New()), now: time.Now()}
 }
 
 // open opens the uploads as a process that has just started does.
 func (f *fixture) open(t interface{ Fatal(...any) }) *upload.Uploads {
 	u, err := upload.Open(upload.Config{Dir: filepath.Join(f.dir, "uploads"), TTL: time.Hour},
-		upload.Deps{Logger: slog.New(slog.DiscardHandler), Contents: f.artefacts, Clock: func() time.Time { return f.now }})
+		upload.Deps{Logger: slog.New(slog.DiscardHandler), Contents: f.artefacts, Held: f.held, Clock: func() time.Time { return f.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,15 +126,55 @@ func TestDamagedContentIsDropped(t *testing.T) {
 	}
 }
 
-func TestContentThatIsThereIsComplete(t *testing.T) {
+func TestContentOfTheWorkspaceIsComplete(t *testing.T) {
 	f := newFixture(t)
 	data := []byte("content")
-	if err := f.artefacts.Put(t.Context(), digest(data), 7, bytes.NewReader(data)); err != nil {
-		t.Fatal(err)
-	}
-	u, err := f.open(t).Create(t.Context(), "default", digest(data), 7)
+	uploads := f.open(t)
+	f.bring(t, uploads, "default", data)
+	u, err := uploads.Create(t.Context(), "default", digest(data), 7)
 	if err != nil || !u.Complete || u.Committed != 7 {
 		t.Errorf("got %+v, %v", u, err)
+	}
+}
+
+// bring uploads data as a whole.
+func (f *fixture) bring(t *testing.T, uploads *upload.Uploads, workspace string, data []byte) {
+	t.Helper()
+	u, err := uploads.Create(t.Context(), workspace, digest(data), int64(len(data)))
+	if err == nil && !u.Complete {
+		u, err = uploads.Write(t.Context(), workspace, u.ID(), 0, data)
+	}
+	if err != nil || !u.Complete {
+		t.Fatalf("%+v, %v", u, err)
+	}
+}
+
+// A workspace that knows no more than the digest of a content of another one does
+// not get it, and cannot tell that it is there.
+func TestContentOfAnotherWorkspaceLooksAsIfItWasNotThere(t *testing.T) {
+	f := newFixture(t)
+	data := []byte("content")
+	uploads := f.open(t)
+	f.bring(t, uploads, "default", data)
+	if _, err := uploads.Get(t.Context(), "other", digest(data)+"-7"); apierr.KindOf(err) != apierr.NotFound {
+		t.Errorf("an upload that was never begun: %v", err)
+	}
+	u, err := uploads.Create(t.Context(), "other", digest(data), 7)
+	if err != nil || u.Complete || u.Committed != 0 {
+		t.Errorf("begun: %+v, %v", u, err)
+	}
+	if _, err := uploads.Write(t.Context(), "other", u.ID(), 0, []byte("invente")); apierr.KindOf(err) != apierr.DataLoss {
+		t.Errorf("another content under the digest: %v", err)
+	}
+	if held, err := f.held.Held(t.Context(), "other", digest(data)); held || err != nil {
+		t.Errorf("the workspace holds the content: %v, %v", held, err)
+	}
+	f.bring(t, uploads, "other", data)
+	if u, err = uploads.Create(t.Context(), "other", digest(data), 7); err != nil || !u.Complete {
+		t.Errorf("after it was brought in: %+v, %v", u, err)
+	}
+	if got := f.read(t.Context(), t, digest(data)); !bytes.Equal(got, data) {
+		t.Errorf("the content is %q", got)
 	}
 }
 

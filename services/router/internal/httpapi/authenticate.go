@@ -40,7 +40,7 @@ func (h *Handler) authenticate(endpoint *routetable.Endpoint, x *exchange) *refu
 }
 
 func (h *Handler) checkToken(endpoint *routetable.Endpoint, x *exchange, secret string) *refusal {
-	err := h.tokens.Check(secret, endpoint.TokenKeys, endpoint.TokenFor, x.arrival)
+	err := h.tokens.Check(secret, endpoint.TokenKeys, endpoint.TokenFor, h.clock())
 	switch {
 	case err == nil:
 		return nil

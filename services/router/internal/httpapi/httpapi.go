@@ -70,6 +70,7 @@ type Handler struct {
 	count        func(*record.Request)
 	tracer       trace.Tracer // nil without tracing
 	tokens       *token.Verifier
+	clock        func() time.Time
 }
 
 // Deps are what a Handler works with.
@@ -83,13 +84,18 @@ type Deps struct {
 	Count func(*record.Request)
 	// Tracer makes spans; nil means nothing is traced.
 	Tracer trace.Tracer
+	// Clock says what time it is for tokens; nil means the machine's.
+	Clock func() time.Time
 }
 
 // New makes a handler.
 func New(deps Deps) *Handler {
+	if deps.Clock == nil {
+		deps.Clock = time.Now
+	}
 	return &Handler{
 		logger: deps.Logger, routes: deps.Routes, forwarder: deps.Forwarder, maxBodyBytes: deps.MaxBodyBytes, count: deps.Count,
-		tokens: token.NewVerifier(), tracer: deps.Tracer,
+		tokens: token.NewVerifier(), tracer: deps.Tracer, clock: deps.Clock,
 	}
 }
 

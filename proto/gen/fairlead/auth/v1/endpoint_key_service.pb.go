@@ -320,7 +320,11 @@ type EnsureEndpointKeysRequest struct {
 	SecondaryKey string `protobuf:"bytes,4,opt,name=secondary_key,json=secondaryKey,proto3" json:"secondary_key,omitempty"`
 	// How callers of the endpoint show who they are. Not given, it is keys for a new
 	// endpoint, and stays what it is for another.
-	AuthMode      EndpointAuthMode `protobuf:"varint,5,opt,name=auth_mode,json=authMode,proto3,enum=fairlead.auth.v1.EndpointAuthMode" json:"auth_mode,omitempty"`
+	AuthMode EndpointAuthMode `protobuf:"varint,5,opt,name=auth_mode,json=authMode,proto3,enum=fairlead.auth.v1.EndpointAuthMode" json:"auth_mode,omitempty"`
+	// Makes no keys, but only changes the mode of those that endpoint_uid has; does
+	// nothing when it has none. A late call can then not replace the keys of a later
+	// endpoint of the same name.
+	ExistingOnly  bool `protobuf:"varint,6,opt,name=existing_only,json=existingOnly,proto3" json:"existing_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -388,6 +392,13 @@ func (x *EnsureEndpointKeysRequest) GetAuthMode() EndpointAuthMode {
 		return x.AuthMode
 	}
 	return EndpointAuthMode_ENDPOINT_AUTH_MODE_UNSPECIFIED
+}
+
+func (x *EnsureEndpointKeysRequest) GetExistingOnly() bool {
+	if x != nil {
+		return x.ExistingOnly
+	}
+	return false
 }
 
 // Answer of EnsureEndpointKeys.
@@ -717,14 +728,15 @@ const file_fairlead_auth_v1_endpoint_key_service_proto_rawDesc = "" +
 	"\tkey_value\x18\x03 \x01(\tB{\xbaHx\xba\x01u\n" +
 	"\tkey_value\x129must be 16 to 256 visible ASCII characters without spaces\x1a-this == '' || this.matches('^[!-~]{16,256}$')R\bkeyValue\x12*\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"\xf3\x01\n" +
+	"request_id\x18\x04 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"\x98\x02\n" +
 	"\x19EnsureEndpointKeysRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12)\n" +
 	"\fendpoint_uid\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\vendpointUid\x12\x1f\n" +
 	"\vprimary_key\x18\x03 \x01(\tR\n" +
 	"primaryKey\x12#\n" +
 	"\rsecondary_key\x18\x04 \x01(\tR\fsecondaryKey\x12I\n" +
-	"\tauth_mode\x18\x05 \x01(\x0e2\".fairlead.auth.v1.EndpointAuthModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\bauthMode\"\x1c\n" +
+	"\tauth_mode\x18\x05 \x01(\x0e2\".fairlead.auth.v1.EndpointAuthModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\bauthMode\x12#\n" +
+	"\rexisting_only\x18\x06 \x01(\bR\fexistingOnly\"\x1c\n" +
 	"\x1aEnsureEndpointKeysResponse\"Z\n" +
 	"\x19DeleteEndpointKeysRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12!\n" +

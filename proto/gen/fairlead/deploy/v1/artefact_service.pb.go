@@ -292,7 +292,8 @@ func (x *WriteUploadRequest) GetData() []byte {
 // Request of ReadArtefact.
 type ReadArtefactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// workspaces/{workspace}/models/{model}/versions/{version}.
+	// workspaces/{workspace}/models/{model}/versions/{version}, or
+	// workspaces/{workspace}/endpoints/{endpoint}/versions/{version}.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The path of one of its files.
 	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
@@ -452,12 +453,12 @@ const file_fairlead_deploy_v1_artefact_service_proto_rawDesc = "" +
 	"\x14ReadArtefactResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\xb5\x04\n" +
+	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\xec\x04\n" +
 	"\x0fArtefactService\x12\x81\x01\n" +
 	"\fCreateUpload\x12'.fairlead.deploy.v1.CreateUploadRequest\x1a\x1a.fairlead.deploy.v1.Upload\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/{parent=workspaces/*}/uploads\x12x\n" +
 	"\tGetUpload\x12$.fairlead.deploy.v1.GetUploadRequest\x1a\x1a.fairlead.deploy.v1.Upload\")\x82\xd3\xe4\x93\x02#\x12!/v1/{name=workspaces/*/uploads/*}\x12\x85\x01\n" +
-	"\vWriteUpload\x12&.fairlead.deploy.v1.WriteUploadRequest\x1a\x1a.fairlead.deploy.v1.Upload\"2\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/{name=workspaces/*/uploads/*}:write\x12\x9b\x01\n" +
-	"\fReadArtefact\x12'.fairlead.deploy.v1.ReadArtefactRequest\x1a(.fairlead.deploy.v1.ReadArtefactResponse\"8\x82\xd3\xe4\x93\x022\x120/v1/{name=workspaces/*/models/*/versions/*}:readBDZBgithub.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1;deployv1b\x06proto3"
+	"\vWriteUpload\x12&.fairlead.deploy.v1.WriteUploadRequest\x1a\x1a.fairlead.deploy.v1.Upload\"2\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/{name=workspaces/*/uploads/*}:write\x12\xd2\x01\n" +
+	"\fReadArtefact\x12'.fairlead.deploy.v1.ReadArtefactRequest\x1a(.fairlead.deploy.v1.ReadArtefactResponse\"o\x82\xd3\xe4\x93\x02iZ5\x123/v1/{name=workspaces/*/endpoints/*/versions/*}:read\x120/v1/{name=workspaces/*/models/*/versions/*}:readBDZBgithub.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1;deployv1b\x06proto3"
 
 var (
 	file_fairlead_deploy_v1_artefact_service_proto_rawDescOnce sync.Once

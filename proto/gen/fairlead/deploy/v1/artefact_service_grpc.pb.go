@@ -40,7 +40,8 @@ type ArtefactServiceClient interface {
 	// Writes the next chunk. With the last chunk the content is checked against
 	// the digest; on a mismatch the upload is dropped (DATA_LOSS).
 	WriteUpload(ctx context.Context, in *WriteUploadRequest, opts ...grpc.CallOption) (*Upload, error)
-	// Reads a chunk of a content that belongs to a model version.
+	// Reads a chunk of a content that belongs to a model version, or of a source
+	// file of an endpoint version.
 	ReadArtefact(ctx context.Context, in *ReadArtefactRequest, opts ...grpc.CallOption) (*ReadArtefactResponse, error)
 }
 
@@ -107,7 +108,8 @@ type ArtefactServiceServer interface {
 	// Writes the next chunk. With the last chunk the content is checked against
 	// the digest; on a mismatch the upload is dropped (DATA_LOSS).
 	WriteUpload(context.Context, *WriteUploadRequest) (*Upload, error)
-	// Reads a chunk of a content that belongs to a model version.
+	// Reads a chunk of a content that belongs to a model version, or of a source
+	// file of an endpoint version.
 	ReadArtefact(context.Context, *ReadArtefactRequest) (*ReadArtefactResponse, error)
 	mustEmbedUnimplementedArtefactServiceServer()
 }

@@ -1,0 +1,60 @@
+package manifest
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/fairlead/fairlead/platform/resourcename"
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+)
+
+// Describe gives the document of an endpoint as the server shows it: with short
+// names, and without what only the server decides. Sources are the folders of the
+// versions' files, by version.
+func Describe(e *deployv1.Endpoint, sources map[string]string) Endpoint {
+	out := Endpoint{ID: resourcename.Last(e.GetName()), Endpoint: keep(e, EndpointFields())}
+	out.Endpoint.ComputeTarget = resourcename.Last(e.GetComputeTarget())
+	for _, v := range e.GetVersions() {
+		id := resourcename.Last(v.GetName())
+		own := keep(v, VersionFields())
+		own.IsDefault = v.GetIsDefault()
+		if own.GetType() != deployv1.EndpointVersion_TYPE_CONTROL {
+			own.Type = 0
+		}
+		if own.GetAutoscale() != nil {
+			own.Replicas = 0 // the autoscaler's to say
+		}
+		for i, name := range own.GetModels() {
+			own.Models[i] = short(name)
+		}
+		own.Environment = short(own.GetEnvironment())
+		out.Versions = append(out.Versions, Version{ID: id, Version: own, Source: sources[id]})
+	}
+	return out
+}
+
+// short gives the name:version of a resource name; anything else stays as it is.
+func short(name string) string {
+	parts := strings.Split(name, "/")
+	if len(parts) != 6 || parts[4] != "versions" {
+		return name
+	}
+	return parts[3] + ":" + parts[5]
+}
+
+// keep gives a copy that has only some fields.
+func keep[M proto.Message](of M, names []protoreflect.Name) M {
+	out, ok := of.ProtoReflect().New().Interface().(M)
+	if !ok { // a message's own type makes its own kind
+		return of
+	}
+	from, to := proto.Clone(of).ProtoReflect(), out.ProtoReflect()
+	for _, name := range names {
+		if fd := from.Descriptor().Fields().ByName(name); from.Has(fd) {
+			to.Set(fd, from.Get(fd))
+		}
+	}
+	return out
+}
