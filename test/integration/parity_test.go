@@ -66,20 +66,25 @@ func TestRefusals(t *testing.T) {
 }
 
 // fillEndpoint makes an endpoint "full" with six versions, of which the first has
-// 50 and the others 10 percent, and an endpoint "one" with one; both may still be starting.
+// 50 and the others 10 percent, and an endpoint "one" with one.
 func fillEndpoint(ctx context.Context, t *testing.T, a api, v *deployv1.EndpointVersion) string {
 	t.Helper()
+	finish := func(o *longrunningpb.Operation, err error) {
+		if err := a.finish(ctx, o, err); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for endpoint, percentile := range map[string]float64{"full": 50, "one": 100} {
-		must(a.endpoints.CreateEndpoint(ctx, &deployv1.CreateEndpointRequest{
+		finish(a.endpoints.CreateEndpoint(ctx, &deployv1.CreateEndpointRequest{
 			Parent: workspace, EndpointId: endpoint, VersionId: "version1",
 			Version: clone(v, func(v *deployv1.EndpointVersion) { v.TrafficPercentile = percentile }),
-		}))(t)
+		}))
 	}
 	for n := 2; n <= 6; n++ {
-		must(a.endpoints.CreateEndpointVersion(ctx, &deployv1.CreateEndpointVersionRequest{
+		finish(a.endpoints.CreateEndpointVersion(ctx, &deployv1.CreateEndpointVersionRequest{
 			Parent: endpointName("full"), VersionId: fmt.Sprintf("version%d", n),
 			Version: clone(v, func(v *deployv1.EndpointVersion) { v.TrafficPercentile = 10 }),
-		}))(t)
+		}))
 	}
 	return endpointName("full")
 }
