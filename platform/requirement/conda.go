@@ -56,7 +56,7 @@ func ParseConda(text string) (Conda, error) {
 
 // withVersion reads what follows the name: "=1.24", "=1.24=build", ">=1.2,<2", "1.24.* build".
 func (c Conda) withVersion(rest string) (Conda, error) {
-	version := rest
+	var version string
 	switch fields := strings.Fields(rest); {
 	case len(fields) == 2 && !strings.HasSuffix(fields[0], ",") && !strings.ContainsAny(fields[1][:1], "=<>!~,|") && isPlain(fields[0]):
 		version, c.Build = fields[0], fields[1]

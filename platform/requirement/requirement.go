@@ -93,9 +93,8 @@ func cutExtras(text string) (extras []string, rest string, err error) {
 
 func (r Requirement) fromURL(text string) (Requirement, error) {
 	// A URL may hold a semicolon; the marker's has a space before it.
-	url, marker := text, ""
-	if at := strings.Index(text, " ;"); at >= 0 {
-		url, marker = text[:at], text[at+2:]
+	url, marker, marked := strings.Cut(text, " ;")
+	if marked {
 		var err error
 		if r.Marker, err = ParseMarker(marker); err != nil {
 			return Requirement{}, err

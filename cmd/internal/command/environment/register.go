@@ -105,7 +105,7 @@ func (r *registration) addFlags(cmd *cobra.Command, e *deployv1.EnvironmentVersi
 	if e.EnvironmentVariables == nil {
 		e.EnvironmentVariables = map[string]string{}
 	}
-	maps.Copy(e.EnvironmentVariables, variables)
+	maps.Copy(e.GetEnvironmentVariables(), variables)
 	if e.Tags, err = session.Pairs(cmd, "tag", r.tags); err != nil {
 		return err
 	}

@@ -59,6 +59,9 @@ endpoint has telemetry enabled.`,
 			return err
 		}
 		list, err := t.client.Telemetry.ListRequests(ctx, req)
+		if err == nil && len(list.GetRequests()) == 0 {
+			err = t.missed(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -102,6 +105,9 @@ the endpoint has telemetry enabled. With -o json each line is one request.`,
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
 		t, err := find(s, cmd, args)
 		if err != nil {
+			return err
+		}
+		if err := t.missed(ctx); err != nil {
 			return err
 		}
 		stream, err := t.client.Telemetry.TailRequests(ctx, &telemetryv1.TailRequestsRequest{

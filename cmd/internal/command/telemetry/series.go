@@ -54,7 +54,7 @@ func series(s *session.Session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ok := false
+		var ok bool
 		if req.Metric, ok = metrics()[metric]; !ok {
 			return session.Usagef(cmd, "--metric %s: must be one of %s", metric, strings.Join(words, ", "))
 		}
@@ -75,6 +75,9 @@ func series(s *session.Session) *cobra.Command {
 			return err
 		}
 		r, err := t.client.Telemetry.QueryTimeSeries(ctx, req)
+		if err == nil && len(r.GetSeries()) == 0 {
+			err = t.missed(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -101,7 +104,7 @@ func seriesText(t *output.Text, r *telemetryv1.QueryTimeSeriesResponse, metric, 
 			if lines[at] == nil {
 				lines[at] = slices.Repeat([]string{"-"}, len(r.GetSeries()))
 			}
-			lines[at][i] = strconv.FormatFloat(p.GetValue(), 'g', 6, 64)
+			lines[at][i] = reading(metric, p.GetValue())
 		}
 	}
 	if len(lines) == 0 {
@@ -113,4 +116,19 @@ func seriesText(t *output.Text, r *telemetryv1.QueryTimeSeriesResponse, metric, 
 		rows = append(rows, append([]string{at}, lines[at]...))
 	}
 	t.Table(headers, rows)
+}
+
+// reading writes a value with its unit.
+func reading(metric string, value float64) string {
+	switch {
+	case strings.HasPrefix(metric, "latency-"), metric == "queue-wait-p95", metric == "execution-p95":
+		return took(durationpb.New(time.Duration(value * float64(time.Second))))
+	case metric == "failure-rate":
+		return output.Percent(100 * value)
+	case strings.HasSuffix(metric, "-bytes"):
+		return output.Bytes(int64(value))
+	case metric == "request-rate":
+		return strconv.FormatFloat(value, 'f', 2, 64) + "/s"
+	}
+	return output.Number(value)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairlead/fairlead/cmd/internal/output"
 	"github.com/fairlead/fairlead/cmd/internal/session"
+	"github.com/fairlead/fairlead/platform/resourcename"
 	telemetryv1 "github.com/fairlead/fairlead/proto/gen/fairlead/telemetry/v1"
 )
 
@@ -48,6 +49,9 @@ reached no version, for example those without a valid key, are under "-".`,
 			req.Baseline = now.baseline()
 		}
 		sum, err := t.client.Telemetry.GetSummary(ctx, req)
+		if err == nil && len(sum.GetVersions()) == 0 {
+			err = t.missed(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -72,7 +76,7 @@ func versionNames(sum *telemetryv1.Summary) []string {
 
 func summaryText(t *output.Text, sum *telemetryv1.Summary, now standing, baseline string) {
 	t.Facts(
-		output.Fact{Name: "Endpoint", Value: sum.GetName()},
+		output.Fact{Name: "Endpoint", Value: resourcename.Last(sum.GetName())},
 		output.Fact{Name: "From", Value: output.Time(sum.GetStartTime())},
 		output.Fact{Name: "To", Value: output.Time(sum.GetEndTime())},
 		output.Fact{Name: "Also had this name", Value: strings.Join(sum.GetOtherEndpointUids(), ", ")},

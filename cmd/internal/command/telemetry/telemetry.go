@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/fairlead/fairlead/cmd/internal/client"
@@ -54,8 +56,6 @@ func find(s *session.Session, cmd *cobra.Command, args []string) (target, error)
 	return target{name: name, client: c}, err
 }
 
-func (t target) id() string { return resourcename.Last(t.name) }
-
 // span is the time that --since and --until ask for.
 type span struct{ since, until string }
 
@@ -94,6 +94,16 @@ func moment(cmd *cobra.Command, flag, text string, now time.Time) (time.Time, er
 type standing struct {
 	control, standard string
 	others            []string
+}
+
+// missed is the error for an endpoint of which nothing was counted and that does
+// not exist; nil for one that has only been quiet, or cannot be asked for.
+func (t target) missed(ctx context.Context) error {
+	_, err := t.client.Endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: t.name})
+	if status.Code(err) == codes.NotFound {
+		return err
+	}
+	return nil
 }
 
 // standingOf asks for the endpoint. One that is gone has none.

@@ -118,13 +118,18 @@ type Machine interface {
 	Usage() map[string]replica.Usage
 }
 
+// Component is what runs.
+type Component interface {
+	Run(ctx context.Context) error
+	Ready() <-chan struct{}
+}
+
 // Driver is a whole driver. Run blocks until ctx ends; the other methods work
 // once Ready is closed.
 type Driver interface {
+	Component
 	Runner
 	Logs
 	Machine
 	Sweeper
-	Run(ctx context.Context) error
-	Ready() <-chan struct{}
 }

@@ -234,7 +234,7 @@ func TestInputs(t *testing.T) {
 			{ID: "2", State: balancing.Draining},
 			{ID: "3"},
 		}},
-		Digests: map[routetable.ID][][]byte{},
+		Digests:   map[routetable.ID][][]byte{},
 		TokenKeys: map[string][]byte{}, Generations: map[string]int64{},
 	}
 	if diff := cmp.Diff(want, s.Inputs()); diff != "" {

@@ -28,7 +28,7 @@ func (h *Handler) authenticate(endpoint *routetable.Endpoint, x *exchange) *refu
 	}
 	secret = strings.TrimSpace(secret)
 	if endpoint.Tokens {
-		return h.checkToken(endpoint, x, secret)
+		return h.checkToken(endpoint, secret)
 	}
 	if !endpoint.Keys.Opens(secret) {
 		if token.LooksLike(secret) {
@@ -39,13 +39,13 @@ func (h *Handler) authenticate(endpoint *routetable.Endpoint, x *exchange) *refu
 	return nil
 }
 
-func (h *Handler) checkToken(endpoint *routetable.Endpoint, x *exchange, secret string) *refusal {
+func (h *Handler) checkToken(endpoint *routetable.Endpoint, secret string) *refusal {
 	err := h.tokens.Check(secret, endpoint.TokenKeys, endpoint.TokenFor, h.clock())
 	switch {
 	case err == nil:
 		return nil
 	case !token.LooksLike(secret):
-		return refuseUnauthorized("Unauthorized, this endpoint is opened by tokens, and what was sent is none; its keys do not open it.")
+		return refuseUnauthorized("Unauthorized, this endpoint is opened by tokens, and what was sent is not a token; its keys do not open it.")
 	}
 	return refuseUnauthorized("Unauthorized, " + err.Error() + "; get a new one with: fairlead endpoint get-token -n " + endpoint.ID.Endpoint)
 }

@@ -62,10 +62,7 @@ func (r *Reporter) Wake() {
 func (r *Reporter) Run(ctx context.Context) error {
 	for failed := false; ; failed = true {
 		err := r.stream(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !failed {
+		if !failed && ctx.Err() == nil {
 			r.deps.Logger.Warn("the deploy service does not take load reports; trying again", "error", err)
 		}
 		timer := time.NewTimer(pause)

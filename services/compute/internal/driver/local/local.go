@@ -116,7 +116,8 @@ func New(cfg Config, deps Deps) (*Driver, error) {
 	}
 	cfg.DataDir = dir
 	for _, sub := range []string{runsFolder, logsFolder, cacheFolder} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+		// Models, logs and collected data are nobody else's on this machine.
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("make the data folder: %w", err)
 		}
 	}

@@ -165,7 +165,7 @@ func (p *process) run(ctx context.Context) {
 	})
 	err := p.prepare(preparing)
 	if err == nil {
-		err = p.spawn(preparing)
+		err = p.spawn()
 	}
 	if err != nil {
 		cause, hopeless := whyNotStarted(err)

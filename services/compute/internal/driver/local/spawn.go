@@ -71,7 +71,7 @@ func (p *process) prepare(ctx context.Context) error {
 }
 
 // spawn writes the record, then starts the process and puts it under its limits.
-func (p *process) spawn(ctx context.Context) error {
+func (p *process) spawn() error {
 	if err := p.writeRecord(); err != nil {
 		return err
 	}
