@@ -41,6 +41,8 @@ type Config struct {
 	OrphanGrace time.Duration
 	// FailureFile gets the reason and cause when the script can't serve; empty for none.
 	FailureFile string
+	// MemoryLimited says that the supervisor ends what uses too much memory.
+	MemoryLimited bool
 	// Limits bounds requests.
 	Limits Limits
 }
@@ -117,6 +119,7 @@ func (c *Config) bind(f *flag.FlagSet) {
 	f.StringVar(&c.Listen, "listen", c.Listen, "`address` to serve on; port 0 picks a free one")
 	f.StringVar(&c.AddressFile, "address-file", c.AddressFile, "`file` to write the bound address to")
 	f.StringVar(&c.FailureFile, "failure-file", c.FailureFile, "`file` to write the reason to when the script can't serve")
+	f.BoolVar(&c.MemoryLimited, "memory-limited", c.MemoryLimited, "there is a memory limit; for the words about a process that was killed")
 	f.StringVar(&c.ServiceName, "service-name", c.ServiceName, "`name` of the service in status answers (SERVICE_NAME)")
 	f.StringVar(&c.EntryScript, "entry-script", c.EntryScript, "Python `file` with init() and run() (AZUREML_ENTRY_SCRIPT)")
 	f.StringVar(&c.SourceDir, "source-dir", c.SourceDir, "`folder` the script runs in (AZUREML_SOURCE_DIRECTORY below AML_APP_ROOT)")

@@ -2,7 +2,7 @@
 // the server, the queue, deadlines and ids are in Go, the script runs in Python worker processes.
 //
 // Run serves until its context ends; then it refuses new requests, lets the running ones finish, and returns nil. A script that can't
-// be loaded ends it with a *StartError. Workers never outlive it. Run keeps no global state; several may run in one process.
+// be loaded ends it with a *StartError, one whose processes die again and again with a *CrashLoopError. Workers never outlive it. Run keeps no global state; several may run in one process.
 package scorer
 
 import (
@@ -80,6 +80,14 @@ type StartError struct {
 
 func (e *StartError) Error() string { return e.Cause }
 
+// CrashLoopError says in one line how a script that was loaded dies again and again. Starting it anew may help for a while.
+type CrashLoopError struct{ Cause string }
+
+func (e *CrashLoopError) Error() string { return e.Cause }
+
+// crashLoop is the reason of a CrashLoopError, for programs.
+const crashLoop = "CrashLoop"
+
 // ExitCode gives the exit code for an error of ParseFlags or Run: 0 for none, 3 for a script or a configuration that can't
 // work however often it is tried, 1 for the rest.
 func ExitCode(err error) int {
@@ -110,10 +118,19 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 // keepFailure writes why a script can't serve to file, whole or not at all, when one is asked for.
 func keepFailure(file string, err error) error {
 	var start *StartError
-	if file == "" || !errors.As(err, &start) {
+	var loop *CrashLoopError
+	left := map[string]string{}
+	switch {
+	case file == "":
+		return nil
+	case errors.As(err, &start):
+		left["reason"], left["message"] = start.Reason, start.Cause
+	case errors.As(err, &loop):
+		left["reason"], left["message"] = crashLoop, loop.Cause
+	default:
 		return nil
 	}
-	text, err := json.Marshal(map[string]string{"reason": start.Reason, "message": start.Cause})
+	text, err := json.Marshal(left)
 	if err != nil {
 		return fmt.Errorf("describe the failure: %w", err)
 	}
@@ -201,7 +218,7 @@ func serve(ctx context.Context, cfg Config, deps Deps, listener net.Listener) er
 	if !workersEnded {
 		err = errors.Join(err, <-parts.workers)
 	}
-	return reportStart(err, deps.Stderr)
+	return report(err, deps.Stderr)
 }
 
 // parts are the ends of what serve runs.
@@ -248,8 +265,13 @@ func endHTTP(ctx context.Context, s *http.Server) {
 	}
 }
 
-// reportStart turns a script that can't be loaded into a StartError, with the details on stderr.
-func reportStart(err error, stderr *os.File) error {
+// report turns a script that can't be loaded into a StartError, with the details on stderr, and one that keeps dying into a
+// CrashLoopError.
+func report(err error, stderr *os.File) error {
+	var loop *worker.CrashLoopError
+	if errors.As(err, &loop) {
+		return &CrashLoopError{Cause: loop.Cause}
+	}
 	var load *worker.LoadError
 	if !errors.As(err, &load) {
 		return err
@@ -274,7 +296,7 @@ func workerConfig(cfg Config, environ []string) worker.Config {
 		Python: cfg.Python, Program: filepath.Join(cfg.RunDir, python.Worker),
 		Script: cfg.EntryScript, SourceDir: cfg.SourceDir, Env: env,
 		Workers: cfg.Workers, MaxQueue: cfg.Limits.MaxQueue,
-		Timeout: cfg.Limits.ScoringTimeout, CancelGrace: cfg.Limits.CancelGrace,
+		Timeout: cfg.Limits.ScoringTimeout, CancelGrace: cfg.Limits.CancelGrace, MemoryLimited: cfg.MemoryLimited,
 	}
 }
 

@@ -54,9 +54,13 @@ type Send func(ctx context.Context, id string, entries []Entry) error
 
 // kind is what makes calls equal.
 type kind struct {
-	principal, method, resource, address, message string
-	denied                                        bool
-	code                                          codes.Code
+	principal, method, resource, details, address, message string
+	denied                                                 bool
+	code                                                   codes.Code
+}
+
+func kindOf(c rpc.Call) kind {
+	return kind{c.Principal, c.Method, c.Resource, c.Details, c.ClientAddress, c.Message, c.Denied, c.Code}
 }
 
 // Trail collects entries for the log.
@@ -81,7 +85,7 @@ func NewTrail(send Send, log *slog.Logger) *Trail {
 // Record takes a call. It does not block.
 func (t *Trail) Record(c rpc.Call) {
 	c = plain(c)
-	k := kind{c.Principal, c.Method, c.Resource, c.ClientAddress, c.Message, c.Denied, c.Code}
+	k := kindOf(c)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if i, ok := t.index[k]; ok {
@@ -104,7 +108,7 @@ func (t *Trail) Record(c rpc.Call) {
 // read in a terminal must not show what a caller made up as a line of its own.
 func plain(c rpc.Call) rpc.Call {
 	c.Message = cut(c.Message, maxMessage)
-	for _, text := range []*string{&c.Principal, &c.Method, &c.Resource, &c.ClientAddress, &c.RequestID} {
+	for _, text := range []*string{&c.Principal, &c.Method, &c.Resource, &c.Details, &c.ClientAddress, &c.RequestID} {
 		*text = cut(*text, maxName)
 	}
 	return c
@@ -204,7 +208,7 @@ func (t *Trail) take() []Entry {
 	t.waiting = append([]Entry(nil), t.waiting[n:]...)
 	clear(t.index)
 	for i, e := range t.waiting {
-		t.index[kind{e.Principal, e.Method, e.Resource, e.ClientAddress, e.Message, e.Denied, e.Code}] = i
+		t.index[kindOf(e.Call)] = i
 	}
 	return batch
 }

@@ -58,10 +58,12 @@ func TestEqualCallsAreOneEntry(t *testing.T) {
 			trail.Record(rpc.Call{Method: "/a/b", RequestID: fmt.Sprint(n), Denied: true})
 		}
 		trail.Record(rpc.Call{Method: "/a/c"})
+		trail.Record(rpc.Call{Method: "/a/c", Details: "role=Owner"})
+		trail.Record(rpc.Call{Method: "/a/c", Resource: "workspaces/w"})
 		time.Sleep(2 * flushDelay)
 		synctest.Wait()
 		end()
-		if len(s.got) != 2 || s.got[0].Count != 5 || s.got[0].RequestID != "0" || s.got[1].Count != 1 {
+		if len(s.got) != 4 || s.got[0].Count != 5 || s.got[0].RequestID != "0" || s.got[1].Count != 1 {
 			t.Errorf("entries = %+v", s.got)
 		}
 	})
@@ -112,9 +114,9 @@ func TestTextsOfCallersAreBoundedAndPlain(t *testing.T) {
 	for name, text := range texts {
 		t.Run(name, func(t *testing.T) {
 			trail := NewTrail((&sink{}).send, slog.New(slog.DiscardHandler))
-			trail.Record(rpc.Call{Principal: text, Method: text, Resource: text, ClientAddress: text, RequestID: text, Message: text, Denied: true})
+			trail.Record(rpc.Call{Principal: text, Method: text, Resource: text, Details: text, ClientAddress: text, RequestID: text, Message: text, Denied: true})
 			e := trail.take()[0]
-			for _, got := range []string{e.Principal, e.Method, e.Resource, e.ClientAddress, e.RequestID, e.Message} {
+			for _, got := range []string{e.Principal, e.Method, e.Resource, e.Details, e.ClientAddress, e.RequestID, e.Message} {
 				if got == "" || len(got) > 500 || !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
 					t.Errorf("kept %q", got)
 				}

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,6 +23,9 @@ type Credential struct {
 	Password   string
 	Token      string
 	RemoteAddr string
+	// Certificate is one that the server's authority vouches for; nil when the
+	// connection is not by TLS or came without.
+	Certificate *x509.Certificate
 }
 
 // Secret gives the token, or the password when there is no token, so that both

@@ -37,6 +37,9 @@ func (g *gate) Check(c server.ClientAuthentication) bool {
 	if addr := c.RemoteAddress(); addr != nil {
 		cred.RemoteAddr = addr.String()
 	}
+	if state := c.GetTLSConnectionState(); state != nil && len(state.VerifiedChains) > 0 {
+		cred.Certificate = state.VerifiedChains[0][0]
+	}
 	if subtle.ConstantTimeCompare([]byte(cred.Password), []byte(g.secret)) == 1 {
 		c.RegisterUser(&server.User{Username: ownUser})
 		return true

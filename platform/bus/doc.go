@@ -6,6 +6,9 @@
 //     (sync_interval "always"); nothing else survives a power cut. Config.Unsynced is
 //     the exception.
 //   - One process at a time uses a store directory; a second one is refused.
+//   - A server that Run watches goes on by itself after its disk was full: when there
+//     is room it is started again in place, with the same address, store and
+//     credentials. Connections come back, and nothing acknowledged is lost.
 //   - A TCP listener never accepts an unauthenticated connection: what each
 //     connection may do is decided by the caller's Authenticator. Connections made
 //     in process by Connect have full access and present a secret that never

@@ -39,7 +39,8 @@ type Config struct {
 // Deps is what code hands over.
 type Deps struct {
 	Logger *slog.Logger
-	// TLS, when set, is required of TCP connections.
+	// TLS, when set, is required of TCP connections. Its ClientAuth says who must have
+	// a certificate; Authenticate sees those that were verified.
 	TLS *tls.Config
 	// Authenticate decides about TCP connections; required with Config.Listen.
 	Authenticate Authenticator
@@ -80,7 +81,7 @@ func serverOptions(cfg Config, deps Deps, g *gate) (*server.Options, error) {
 		o.Port = server.RANDOM_PORT
 	}
 	if deps.TLS != nil {
-		o.TLSConfig = deps.TLS
+		o.TLSConfig = deps.TLS.Clone()
 		o.TLS = true
 		o.TLSTimeout = authTimeout.Seconds()
 	}

@@ -25,16 +25,24 @@ func (e *Embedded) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		health := e.current.Load().Healthz(nil)
-		trouble, restart := r.judge(look{at: time.Now(), problem: health.Error, free: freeSpace(e.cfg.StoreDir)})
+		problem := e.current.Load().Healthz(nil).Error
+		trouble, action := r.judge(lookAt(e.cfg.StoreDir, problem, time.Now()))
 		e.report(trouble)
-		if !restart {
-			continue
-		}
-		e.deps.Logger.Warn("starting the NATS server again, for it can't write any more")
-		if err := e.restart(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errClosed) {
+		if err := e.act(ctx, action); err != nil && ctx.Err() == nil && !errors.Is(err, errClosed) {
 			e.deps.Logger.Error("the NATS server does not start, trying again", "error", err)
 		}
+	}
+}
+
+func (e *Embedded) act(ctx context.Context, a action) error {
+	switch a {
+	case halt:
+		return e.current.Load().ShutdownJetStream()
+	case renew:
+		e.deps.Logger.Warn("starting the NATS server again, for it can't write any more")
+		return e.restart(ctx)
+	default:
+		return nil
 	}
 }
 

@@ -25,7 +25,8 @@ type Call struct {
 	Time          time.Time
 	Principal     string // empty when the token was not known
 	Method        string // full gRPC method
-	Resource      string // the resource or parent that the request names
+	Resource      string // the resource that it was about; of one that makes a resource, that one, or its parent
+	Details       string // what else matters of the request: name=value, separated by spaces
 	ClientAddress string // without port; empty when not known
 	RequestID     string
 	// Denied calls were refused for who called.
@@ -47,6 +48,10 @@ func (c *Call) see(msg proto.Message) {
 	if msg == nil {
 		return
 	}
+	if id, ok := created(c.Method, msg); ok {
+		c.Resource = id
+	}
+	c.Details = details(msg)
 	m := msg.ProtoReflect()
 	if f := m.Descriptor().Fields().ByName("validate_only"); f != nil && f.Kind() == protoreflect.BoolKind {
 		c.validate = m.Get(f).Bool()

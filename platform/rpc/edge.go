@@ -58,7 +58,11 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	if err != nil {
 		return nil, e.withRest(admitted, req, err, handler)
 	}
-	return handler(admitted, req)
+	resp, err = handler(admitted, req)
+	if err == nil {
+		call.answered(resp)
+	}
+	return resp, err
 }
 
 // withRest adds what the handler itself finds wrong with a request that breaks

@@ -42,13 +42,18 @@ func transportPeer(ctx context.Context) string {
 		name = info.service
 	case credentials.TLSInfo:
 		if len(info.State.VerifiedChains) > 0 {
-			name = certificateService(info.State.VerifiedChains[0][0])
+			name = ServiceOf(info.State.VerifiedChains[0][0])
 		}
 	}
 	return name
 }
 
-func certificateService(cert *x509.Certificate) string {
+// ServiceOf gives the name of the service that a certificate is of, "" when it is of
+// none or nil. Whoever asks has verified the certificate.
+func ServiceOf(cert *x509.Certificate) string {
+	if cert == nil {
+		return ""
+	}
 	for _, uri := range cert.URIs {
 		if name, ok := strings.CutPrefix(uri.String(), identityURI); ok {
 			return name

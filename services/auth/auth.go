@@ -213,7 +213,9 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 	authv1.RegisterTokenServiceServer(r, grpcapi.NewTokenServer(grpcapi.TokenDeps{
 		Keys: s.keys, Signing: s.signing, Lifetime: s.cfg.TokenLifetime, Now: s.now,
 	}))
-	authv1.RegisterRoleBindingServiceServer(r, grpcapi.NewRoleBindingServer(s.bindings, newUID, s.now))
+	authv1.RegisterRoleBindingServiceServer(r, grpcapi.NewRoleBindingServer(grpcapi.RoleBindingDeps{
+		Bindings: s.bindings, Principals: s.principals, Keys: s.keys, NewUID: newUID, Now: s.now,
+	}))
 	authv1.RegisterServicePrincipalServiceServer(r, grpcapi.NewServicePrincipalServer(grpcapi.ServicePrincipalDeps{
 		Principals: s.principals, Bindings: s.bindings, NewUID: newUID, Now: s.now,
 	}))

@@ -33,6 +33,7 @@ type bed struct {
 	stop    func()
 	peer    *grpc.ClientConn // as the deploy service
 	edge    *grpc.ClientConn // through the gateway: only the token counts
+	notes   *notes
 }
 
 func config(dir string) auth.Config {
@@ -51,7 +52,7 @@ func restart(t *testing.T, b *bed, wrapped store.Store) *bed {
 		wrapped = b.store
 	}
 	log := slog.New(slog.DiscardHandler)
-	next := &bed{dir: b.dir, store: b.store}
+	next := &bed{dir: b.dir, store: b.store, notes: &notes{}}
 	var err error
 	next.service, err = auth.New(t.Context(), config(b.dir), auth.Deps{Logger: log, Store: wrapped})
 	if err != nil {
@@ -62,7 +63,7 @@ func restart(t *testing.T, b *bed, wrapped store.Store) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := rpc.NewServer(listener, rpc.ServerDeps{Logger: log, Access: next.service, Credentials: network.Credentials()})
+	server, err := rpc.NewServer(listener, rpc.ServerDeps{Logger: log, Access: next.service, Audit: next.notes, Credentials: network.Credentials()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,6 +108,13 @@ func TestNothingIsInherited(t *testing.T) {
 
 	b.give(t, "robot-reads", "", authv1.Role_ROLE_READER)
 	must[*authv1.DeleteServicePrincipalResponse](t)(b.principals().DeleteServicePrincipal(b.admin(t), &authv1.DeleteServicePrincipalRequest{Name: "servicePrincipals/robot"}))
+	_, err = b.bindings().CreateRoleBinding(b.admin(t), &authv1.CreateRoleBindingRequest{
+		Parent: "workspaces/default",
+		RoleBinding: &authv1.RoleBinding{
+			Principal: "serviceprincipal:robot", Role: authv1.Role_ROLE_READER, Scope: "workspaces/default/endpoints/later",
+		},
+	})
+	failsWith(t, err, apierr.InvalidArgument, "INVALID_ARGUMENT", "role_binding.principal", "role_binding.scope")
 	ctx, _ = b.robot(t, time.Hour)
 	_, err = b.workspaces().GetWorkspace(ctx, &authv1.GetWorkspaceRequest{Name: "workspaces/default"})
 	failsWith(t, err, apierr.NotFound, "WORKSPACE_NOT_FOUND")
@@ -181,4 +188,40 @@ func TestAuditLog(t *testing.T) {
 	}
 	_, err := log.RecordAuditEntries(b.admin(t), req)
 	failsWith(t, err, apierr.PermissionDenied, "SERVICES_ONLY")
+}
+
+// A change of the mode that comes late makes no keys for an endpoint that is gone,
+// and does not replace those of a later one of the same name. One that does come to
+// an endpoint whose deletion was missed gives it none of the roles of the former.
+func TestALateOrMissedCallGivesNothingAway(t *testing.T) {
+	b := start(t)
+	late := func(uid string) {
+		t.Helper()
+		must[*authv1.EnsureEndpointKeysResponse](t)(b.services().EnsureEndpointKeys(t.Context(), &authv1.EnsureEndpointKeysRequest{
+			Name: tokenEndpoint, EndpointUid: uid, AuthMode: authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN, ExistingOnly: true,
+		}))
+	}
+	read := func() (*authv1.EndpointKeys, error) {
+		return b.keys().ListEndpointKeys(b.admin(t), &authv1.ListEndpointKeysRequest{Name: tokenEndpoint})
+	}
+	late("u1")
+	_, err := read()
+	failsWith(t, err, apierr.NotFound, "ENDPOINT_KEYS_NOT_FOUND")
+
+	b.ensureMode(t, "u2", authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_KEY)
+	before := must[*authv1.EndpointKeys](t)(read())
+	late("u1")
+	if after := must[*authv1.EndpointKeys](t)(read()); after.GetPrimaryKey() != before.GetPrimaryKey() {
+		t.Error("a late call replaced the keys of a later endpoint")
+	}
+	late("u2")
+	_, err = read()
+	failsWith(t, err, apierr.FailedPrecondition, "ENDPOINT_IN_TOKEN_MODE")
+
+	ctx, _ := b.robot(t, 0)
+	b.give(t, "robot-scores", tokenEndpoint, authv1.Role_ROLE_SCORER)
+	must[*authv1.EndpointToken](t)(b.tokens().GetEndpointToken(ctx, &authv1.GetEndpointTokenRequest{Name: tokenEndpoint}))
+	b.ensureMode(t, "u3", authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN) // u2 was never deleted
+	_, err = b.tokens().GetEndpointToken(ctx, &authv1.GetEndpointTokenRequest{Name: tokenEndpoint})
+	failsWith(t, err, apierr.NotFound, "WORKSPACE_NOT_FOUND")
 }

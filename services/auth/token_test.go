@@ -169,3 +169,28 @@ func TestRotation(t *testing.T) {
 		}
 	}
 }
+
+// A router that starts must not accept a revoked token for as long as it knows the
+// keys and not yet the revocations.
+func TestRevocationsAreToldBeforeKeys(t *testing.T) {
+	b := start(t)
+	b.ensureMode(t, "u1", authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN)
+	must[*authv1.RevokeEndpointTokensResponse](t)(b.tokens().RevokeEndpointTokens(b.admin(t), &authv1.RevokeEndpointTokensRequest{Name: tokenEndpoint}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stream := must[grpc.ServerStreamingClient[authv1.WatchTokenKeysResponse]](t)(
+		authv1.NewTokenServiceClient(b.peer).WatchTokenKeys(ctx, &authv1.WatchTokenKeysRequest{}))
+	revoked := false
+	for {
+		switch e := must[*authv1.WatchTokenKeysResponse](t)(stream.Recv()).GetEvent().(type) {
+		case *authv1.WatchTokenKeysResponse_Generation:
+			revoked = e.Generation.GetGeneration() == 1
+		case *authv1.WatchTokenKeysResponse_Key:
+			if !revoked {
+				t.Error("a key is told before the revocation")
+			}
+		case *authv1.WatchTokenKeysResponse_Synced:
+			return
+		}
+	}
+}

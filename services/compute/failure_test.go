@@ -55,7 +55,7 @@ func TestFailuresAreToldPlainly(t *testing.T) {
 				quickProbe(spec)
 				spec.LivenessProbe.InitialDelay = durationpb.New(4 * time.Second) // for Python to begin
 			},
-			reason: "InitTimeout", message: []string{"init() had not returned 4.1s after the start", "raise the liveness probe's initial delay (4s)"}, logs: "loading",
+			final: true, reason: "InitTimeout", message: []string{"init() had not returned 4.1s after the start", "raise the liveness probe's initial delay (4s)"}, logs: "loading",
 		},
 		"out-of-memory": {
 			script: "def init():\n    global held\n    print('greedy')\n    import os\n    held = [os.urandom(1 << 20) for _ in range(600)]\n    import time; time.sleep(5)\ndef run(d): pass\n",
@@ -67,6 +67,10 @@ func TestFailuresAreToldPlainly(t *testing.T) {
 		"crash-loop": {
 			script: "import os, signal, time\ndef init():\n    print('last words')\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(5)\ndef run(d): pass\n",
 			reason: "CrashLoop", message: []string{"killed by signal 9", "2 times in a row"}, logs: "last words",
+		},
+		"workers-die": { // of a replica that is ready
+			script: "import os, threading\ndef init():\n    print('last words')\n    threading.Timer(0.3, os._exit, [3]).start()\ndef run(d): pass\n",
+			reason: "CrashLoop", message: []string{"died 5 times within", "5 times while it ran no request; the last time: exit code 3"}, logs: "last words",
 		},
 		"environment-mismatch": {
 			script: fine, change: func(spec *computev1.WorkloadSpec) {

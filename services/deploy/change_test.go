@@ -140,6 +140,9 @@ func TestCancel(t *testing.T) {
 			return v.GetState() == deployv1.State_STATE_HEALTHY && v.GetServingRevision() == 3 && v.GetResources().GetCpu() == 1
 		})
 		b.check(cancel(b, o)) // once more changes nothing
+		if all := b.revisions(); len(all) != 3 || !all[1].GetCancelled() || all[0].GetCancelled() || all[2].GetCancelled() {
+			t.Errorf("revisions %v", all)
+		}
 	})
 	t.Run("an added version goes away", func(t *testing.T) {
 		b := newBed(t, nil)
@@ -208,7 +211,7 @@ func TestRevisions(t *testing.T) {
 	}
 	want := []seen{
 		{3, false, true, "service:router", []string{"resources.cpu: 2 > 3"}},
-		{2, true, false, "service:router", []string{`environment_variables.X:  > "1"`, "resources.cpu: 1 > 2"}},
+		{2, true, false, "service:router", []string{`environmentVariables.X:  > "1"`, "resources.cpu: 1 > 2"}},
 		{1, false, false, "service:router", nil},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -98,6 +98,27 @@ func TestAMismatchIsAViolation(t *testing.T) {
 	violated(t, err, "version.environment", "asks for nosuch>=1")
 }
 
+func TestAnEnvironmentIsCheckedAgainstATargetBeforeItIsRegistered(t *testing.T) {
+	b := newBed(t, nil)
+	b.compute.Refuse("spec.python", "environment sk:1 asks for nosuch>=1")
+	request := func(target string) error {
+		_, err := b.environments.RegisterEnvironment(t.Context(), &deployv1.RegisterEnvironmentRequest{
+			Parent: "workspaces/default", EnvironmentId: "sk", ValidateOnly: true, ComputeTarget: target,
+			EnvironmentVersion: &deployv1.EnvironmentVersion{Python: &deployv1.EnvironmentPython{PipRequirements: []string{"nosuch>=1"}}},
+		})
+		return err
+	}
+	violated(t, request("local"), "environment_version.python", "asks for nosuch>=1")
+	violated(t, request("workspaces/other/computeTargets/local"), "compute_target", "is not in the workspace default")
+	if err := request(""); err != nil {
+		t.Errorf("no target is asked: %v", err)
+	}
+	all, err := b.environments.ListEnvironments(t.Context(), &deployv1.ListEnvironmentsRequest{Parent: "workspaces/default"})
+	if err != nil || len(all.GetEnvironments()) != 0 {
+		t.Errorf("registered %v, %v", all, err)
+	}
+}
+
 // violated checks that err says so of a field.
 func violated(t *testing.T, err error, field, description string) {
 	t.Helper()

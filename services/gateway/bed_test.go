@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/events"
@@ -159,6 +160,10 @@ func (o operations) GetOperation(_ context.Context, req *longrunningpb.GetOperat
 
 func (o operations) WaitOperation(ctx context.Context, req *longrunningpb.WaitOperationRequest) (*longrunningpb.Operation, error) {
 	return o.GetOperation(ctx, &longrunningpb.GetOperationRequest{Name: req.GetName()})
+}
+
+func (o operations) CancelOperation(_ context.Context, req *longrunningpb.CancelOperationRequest) (*emptypb.Empty, error) {
+	return nil, apierr.New(apierr.FailedPrecondition, "CANNOT_CANCEL", "%s has ended", req.GetName())
 }
 
 // eventLog is a fake log: its records, then, for those who follow, what is sent.

@@ -150,6 +150,9 @@ func TestOperationsOfAllServices(t *testing.T) {
 		if a := b.call(t, "POST", "/v1/"+name+":wait", "{}"); a.status != 200 || !strings.Contains(a.body, name) {
 			t.Errorf("wait by REST: %d %s", a.status, a.body)
 		}
+		if a := b.call(t, "POST", "/v1/"+name+":cancel", "{}"); a.status != 400 || !strings.Contains(a.body, name+" has ended") {
+			t.Errorf("cancel by REST: %d %s", a.status, a.body)
+		}
 	}
 	for ctx, want := range map[context.Context]codes.Code{as(t, token): codes.NotFound, t.Context(): codes.Unauthenticated} {
 		if _, err := ops.GetOperation(ctx, &longrunningpb.GetOperationRequest{Name: "workspaces/default/operations/nobody-x"}); status.Code(err) != want {

@@ -174,6 +174,7 @@ func TestRESTRefusesWhatMeansNothing(t *testing.T) {
 		"body field as query":  {"POST", "/v1/workspaces?workspaceId=abc&workspace.description=d", "{}", 400, []string{"workspace.description"}, "in the body"},
 		"operation, query":     {"GET", "/v1/workspaces/default/operations/deploy-a?timeout=3s", "", 400, []string{"timeout"}, "timeout"},
 		"wait, query":          {"POST", "/v1/workspaces/default/operations/deploy-a:wait?timeout=3s", "{}", 400, []string{"timeout"}, "in the body"},
+		"cancel, query":        {"POST", "/v1/workspaces/default/operations/deploy-a:cancel?name=x", "{}", 400, []string{"name"}, "in the path"},
 		"malformed query":      {"GET", "/v1/workspaces/default?a=%zz", "", 400, []string{"query"}, "malformed"},
 		"empty segment":        {"GET", "/v1//workspaces", "", 404, nil, "/openapi.json"},
 		"dots":                 {"GET", "/v1/workspaces/../nothing", "", 404, nil, "/openapi.json"},

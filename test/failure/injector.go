@@ -293,10 +293,14 @@ func (in *injector) killReplica(ctx context.Context, f plan.Fault) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.excuses = append(in.excuses, traffic.Excuse{
-		Why: "kill of a scorer of " + lane, From: killed, To: time.Now(), Endpoint: endpoint, Version: version,
+		Why: "kill of a scorer of " + lane, From: killed, To: time.Now().Add(lastBreath), Endpoint: endpoint, Version: version,
 	})
 	return nil
 }
+
+// lastBreath is how long the router may still find a kept connection to a process
+// that is gone open.
+const lastBreath = 250 * time.Millisecond
 
 func (in *injector) freezeReplica(ctx context.Context, f plan.Fault) error {
 	p, found, err := in.replica(f)

@@ -136,6 +136,15 @@ func Start(tb testing.TB, assembly Assembly, options ...Option) *Installation {
 	return i
 }
 
+// Authority is the file of the certificate authority that the NATS listener's
+// certificate is of, "" where the listener does not encrypt.
+func (i *Installation) Authority() string {
+	if i.Assembly == AllInOne {
+		return ""
+	}
+	return filepath.Join(i.dir, "certs", "ca.pem")
+}
+
 // In is the installation for a subtest, which is to fail by itself.
 func (i *Installation) In(tb testing.TB) *Installation {
 	tb.Helper()

@@ -63,9 +63,12 @@ func TestRoles(t *testing.T) {
 			give(i, name, role)
 		}
 		tokens["endpointreader"] = newPrincipal(t, i, "endpointreader")
+		registerModel(t, i)
+		deploy(t, i, "mine", script, nil)
 		give(i, "endpointreader", "Reader", "--endpoint", "mine")
 		tokens["nobody"] = newPrincipal(t, i, "nobody")
 		const no, gone, ok = http.StatusForbidden, http.StatusNotFound, http.StatusOK
+		const keys = http.StatusBadRequest // the endpoint is opened by keys
 		who := []string{"owner", "contributor", "reader", "scorer", "endpointreader", "nobody"}
 		for _, tt := range []struct {
 			method, path string
@@ -78,11 +81,11 @@ func TestRoles(t *testing.T) {
 			{"GET", "/v1/workspaces/default/endpoints", []int{ok, ok, ok, no, no, gone}},
 			{"GET", "/v1/workspaces/default/computeTargets", []int{ok, ok, ok, no, no, gone}},
 			{"GET", "/v1/workspaces/default/models", []int{ok, ok, ok, no, no, gone}},
-			{"GET", "/v1/workspaces/default/endpoints/mine", []int{-gone, -gone, -gone, no, -gone, gone}},
+			{"GET", "/v1/workspaces/default/endpoints/mine/versions/none", []int{-gone, -gone, -gone, no, -gone, gone}},
 			{"GET", "/v1/workspaces/default/endpoints/other", []int{-gone, -gone, -gone, no, no, gone}},
-			{"DELETE", "/v1/workspaces/default/endpoints/mine", []int{-gone, -gone, no, no, no, gone}},
-			{"POST", "/v1/workspaces/default/endpoints/mine:listKeys", []int{-gone, -gone, no, no, no, gone}},
-			{"POST", "/v1/workspaces/default/endpoints/mine:getToken", []int{-gone, -gone, -gone, -gone, -gone, gone}},
+			{"DELETE", "/v1/workspaces/default/endpoints/mine/versions/none", []int{-gone, -gone, no, no, no, gone}},
+			{"POST", "/v1/workspaces/default/endpoints/mine:listKeys", []int{ok, ok, no, no, no, gone}},
+			{"POST", "/v1/workspaces/default/endpoints/mine:getToken", []int{keys, keys, keys, keys, keys, gone}},
 			{"GET", "/v1/workspaces/default/roleBindings", []int{ok, no, no, no, no, gone}},
 			{"GET", "/v1/workspaces/default/auditEntries", []int{ok, no, no, no, no, gone}},
 			{"GET", "/v1/workspaces/-/auditEntries", []int{no, no, no, no, no, no}},
@@ -196,6 +199,17 @@ func TestTokens(t *testing.T) {
 		t.Logf("the revocation was effective after %v", time.Since(begin))
 		awaitScore(t, i, getToken(t, i), http.StatusOK, "")
 		i.Run("endpoint", "run", "-n", "shop", "-d", `{}`)
+		secret, admin := newPrincipal(t, i, "scorer"), i.Token
+		give(i, "scorer", "Scorer", "--endpoint", "shop")
+		i.Token = secret
+		i.Run("endpoint", "run", "-n", "shop", "-d", `{}`, "--url", i.Data)
+		i.Token = admin
+		if says := i.Run("auth", "audit", "--method", "CreateEndpoint"); !strings.Contains(says, workspace+"/endpoints/shop") {
+			t.Errorf("the audit log does not name the endpoint that was made:\n%s", says)
+		}
+		if says := i.Run("auth", "audit", "--principal", "serviceprincipal:scorer", "--denied"); strings.Contains(says, "GetEndpoint") {
+			t.Errorf("a scorer that scores was refused something:\n%s", says)
+		}
 		says := i.Run("auth", "audit", "--method", "GetEndpointToken")
 		if !strings.Contains(says, "admin") || strings.Contains(says, token) {
 			t.Errorf("the audit log:\n%s", says)

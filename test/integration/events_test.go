@@ -196,10 +196,19 @@ type subscriber struct {
 	i        *harness.Installation
 }
 
+// consumer is what a client with a token connects with.
+func consumer(i *harness.Installation, token string) []nats.Option {
+	options := []nats.Option{nats.Token(token)}
+	if authority := i.Authority(); authority != "" {
+		options = append(options, nats.RootCAs(authority))
+	}
+	return options
+}
+
 // subscribe connects with the token that the control plane takes.
 func subscribe(t *testing.T, i *harness.Installation) *subscriber {
 	t.Helper()
-	conn, err := nats.Connect(i.NATS, nats.Token(i.Token))
+	conn, err := nats.Connect(i.NATS, consumer(i, i.Token)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,19 +360,19 @@ func badCursor(t *testing.T, i *harness.Installation) {
 // refusedSubscriber connects without a right to, and publishes without a right to.
 func refusedSubscriber(t *testing.T, i *harness.Installation) {
 	t.Helper()
-	if conn, err := nats.Connect(i.NATS, nats.Token("wrong")); err == nil {
+	if conn, err := nats.Connect(i.NATS, consumer(i, "wrong")...); err == nil {
 		conn.Close()
 		t.Error("NATS lets a wrong token in")
 	}
 	ctx, cancel := context.WithTimeout(testContext(t), 5*time.Second)
 	defer cancel()
 	refused := make(chan error, 1)
-	conn, err := nats.Connect(i.NATS, nats.Token(i.Token), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	conn, err := nats.Connect(i.NATS, append(consumer(i, i.Token), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		select {
 		case refused <- err:
 		default:
 		}
-	}))
+	}))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (s *site) buildTelemetry(config TelemetryConfig) ([]lifecycle.Member, error
 // artefacts opens the bucket that deploy writes and compute reads.
 func (s *site) artefacts(ctx context.Context, bucket string) (*artefact.Store, error) {
 	if bucket == "" {
-		u := url.URL{Scheme: "file", Path: s.path("artefacts"), RawQuery: "create_dir=true&no_tmp_dir=true"}
+		u := url.URL{Scheme: "file", Path: s.path("artefacts"), RawQuery: "create_dir=true&no_tmp_dir=true&dir_file_mode=0700"}
 		bucket = u.String()
 	}
 	a, err := artefact.Open(ctx, bucket)

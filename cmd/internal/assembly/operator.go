@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/fairlead/fairlead/platform/bus"
+	"github.com/fairlead/fairlead/platform/rpc"
 )
 
 // SealingKeyFile is the file in the data folder of auth with the key that seals
@@ -45,6 +46,17 @@ func services(password string, next bus.Authenticator) bus.Authenticator {
 	}
 }
 
+// certified refuses services that do not show a service's certificate: their
+// password alone is not enough where a listener may be reached from outside.
+func certified(next bus.Authenticator) bus.Authenticator {
+	return func(ctx context.Context, c bus.Credential) (bus.Access, error) {
+		if c.User == natsUser && rpc.ServiceOf(c.Certificate) == "" {
+			return bus.Access{}, errors.New("a service must connect with its certificate")
+		}
+		return next(ctx, c)
+	}
+}
+
 // operators lets in who can read the data folder, where the password is: with the
 // folder they have everything that is behind it.
 func operators(dataDir string, next bus.Authenticator) (bus.Authenticator, error) {
@@ -75,11 +87,13 @@ func OperatorTarget(dataDir string) (bus.Target, error) {
 	return serviceTarget("operator", string(password), addresses.NATS), nil
 }
 
-// ServiceTarget is the NATS server of an installation of several processes.
+// ServiceTarget is the NATS server of an installation of several processes, as the
+// operator who has the folder of certificates reaches it: with the certificate of
+// auth, beside whose data the operator works.
 func ServiceTarget(certDir, address string) (bus.Target, error) {
 	password, err := os.ReadFile(filepath.Join(certDir, natsPasswordFile))
 	if err != nil {
 		return bus.Target{}, fmt.Errorf("read the services' NATS password: %w", err)
 	}
-	return serviceTarget("operator", string(password), address), nil
+	return certifiedTarget("operator", certDir, authService, string(password), address)
 }

@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -67,6 +68,7 @@ const natsPasswordFile = "nats.password"
 // CreateCerts makes what the processes of an installation know each other by:
 // an authority, a certificate for each service, and the services' NATS password.
 func CreateCerts(dir string, hosts []string, now time.Time) error {
+	hosts = append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)
 	if err := rpc.CreateCerts(dir, Services(), hosts, now); err != nil {
 		return err
 	}
@@ -99,7 +101,13 @@ func Serve(ctx context.Context, cfg ServeConfig, deps Deps) error {
 			Addresses: cfg.Addresses, CertDir: cfg.CertDir, Service: service, Options: watched.tracing.DialOptions(),
 		})
 	}
-	s.nats = func(service string) (bus.Target, error) { return cfg.natsTarget(service, string(password)) }
+	s.nats = func(service string) (bus.Target, error) {
+		address, ok := cfg.Addresses[natsService]
+		if !ok {
+			return bus.Target{}, errors.New("no address is given for nats")
+		}
+		return certifiedTarget(service, cfg.CertDir, service, string(password), address)
+	}
 	defer s.close()
 	members := []lifecycle.Member{s.connections()}
 	for _, name := range Services() {
@@ -137,12 +145,16 @@ func (s *site) buildOne(ctx context.Context, name string, cfg ServeConfig, passw
 // natsUser is the user name of the services at the NATS server.
 const natsUser = "fairlead-service"
 
-func (c ServeConfig) natsTarget(service, password string) (bus.Target, error) {
-	address, ok := c.Addresses[natsService]
-	if !ok {
-		return bus.Target{}, errors.New("no address is given for nats")
+// certifiedTarget is a NATS server that wants to see the certificate of a service,
+// and shows its own.
+func certifiedTarget(name, certDir, service, password, address string) (bus.Target, error) {
+	network, err := rpc.NewTCP(rpc.TCPConfig{CertDir: certDir, Service: service})
+	if err != nil {
+		return bus.Target{}, err
 	}
-	return serviceTarget(service, password, address), nil
+	target := serviceTarget(name, password, address)
+	target.TLS = network.ClientTLS(natsService)
+	return target, nil
 }
 
 func serviceTarget(name, password, address string) bus.Target {
@@ -151,15 +163,22 @@ func serviceTarget(name, password, address string) bus.Target {
 }
 
 // buildNATS is a NATS server with the settings that the services need. Services
-// come with their password, consumers of events with a token.
+// come with their certificate and password, consumers of events with a token.
 func (s *site) buildNATS(ctx context.Context, cfg ServeConfig, password string) ([]lifecycle.Member, error) {
 	check, err := s.access(natsService)
 	if err != nil {
 		return nil, err
 	}
+	network, err := rpc.NewTCP(rpc.TCPConfig{CertDir: cfg.CertDir, Service: natsService})
+	if err != nil {
+		return nil, err
+	}
+	encryption := network.ServerTLS()
+	encryption.ClientAuth = tls.VerifyClientCertIfGiven // consumers of events have none
 	server, err := bus.Start(ctx, bus.Config{StoreDir: s.path("nats"), Listen: cfg.Addresses[natsService]}, bus.Deps{
 		Logger:       s.log.With("service", natsService),
-		Authenticate: services(password, eventConsumer(check)),
+		TLS:          encryption,
+		Authenticate: certified(services(password, eventConsumer(check))),
 	})
 	if err != nil {
 		return nil, err

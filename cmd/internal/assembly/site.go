@@ -169,7 +169,7 @@ func (s *site) auditTrail(service string) (*audit.Trail, error) {
 		req := &authv1.RecordAuditEntriesRequest{BatchId: id}
 		for _, e := range entries {
 			req.AuditEntries = append(req.AuditEntries, &authv1.AuditEntry{
-				Time: timestamppb.New(e.Time), Principal: e.Principal, Method: e.Method, Resource: e.Resource,
+				Time: timestamppb.New(e.Time), Principal: e.Principal, Method: e.Method, Resource: e.Resource, Details: e.Details,
 				ClientAddress: e.ClientAddress, Denied: e.Denied, Code: e.Code.String(), Message: e.Message,
 				RequestId: e.RequestID, Count: e.Count,
 			})

@@ -279,7 +279,10 @@ func (e endpointService) UpdateEndpointVersion(_ context.Context, req *deployv1.
 	src, dst := req.GetVersion().ProtoReflect(), v.ProtoReflect()
 	for _, p := range req.GetUpdateMask().GetPaths() {
 		fd := dst.Descriptor().Fields().ByTextName(p)
-		dst.Set(fd, src.Get(fd))
+		dst.Clear(fd)
+		if src.Has(fd) {
+			dst.Set(fd, src.Get(fd))
+		}
 	}
 	if slices.Contains(req.GetUpdateMask().GetPaths(), "is_default") {
 		find(ep, ep.GetDefaultVersion()).IsDefault = false

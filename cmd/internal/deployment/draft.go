@@ -19,6 +19,9 @@ import (
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
 
+// DefaultTarget is the compute target of an endpoint that names none.
+const DefaultTarget = "local"
+
 // maxConfigBytes is the most that the server reads of a configuration file.
 const maxConfigBytes = 1 << 20
 
@@ -44,6 +47,7 @@ type Draft struct {
 	Version   *deployv1.EndpointVersion
 	Keys      *deployv1.InitialKeys
 	Files     []upload.File // the source files, hashed
+	Notes     []string      // what to know before they are sent
 	// Environment is to be registered for the version, under EnvironmentID or a
 	// name that the caller chooses; nil when none is.
 	Environment   *deployv1.EnvironmentVersion

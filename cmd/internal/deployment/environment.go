@@ -19,15 +19,18 @@ type registry interface {
 
 // CheckEnvironment checks the environment that is to be registered; what is wrong
 // with it is told with all else. One that is registered already is taken at once.
-// name is used where the files give none.
-func (d *Draft) CheckEnvironment(ctx context.Context, from registry, parent, name string) error {
+// name is used where the files give none; target is the compute target that must
+// have what the environment asks.
+func (d *Draft) CheckEnvironment(ctx context.Context, from registry, parent, name, target string) error {
 	if d.Environment == nil {
 		return nil
 	}
 	if d.EnvironmentID == "" {
 		d.EnvironmentID = name
 	}
-	would, err := from.RegisterEnvironment(ctx, d.registration(parent, true))
+	check := d.registration(parent, true)
+	check.ComputeTarget = target
+	would, err := from.RegisterEnvironment(ctx, check)
 	if err != nil {
 		e := apierr.FromStatus(err)
 		if len(e.Violations) == 0 {

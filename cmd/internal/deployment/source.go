@@ -3,7 +3,6 @@ package deployment
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,11 +34,12 @@ func (d *Draft) collectSource(ctx context.Context, src source) error {
 	if !ok {
 		return nil
 	}
-	files, script, err := gather(src, folder)
+	found, script, err := gather(src, folder)
 	if err != nil {
 		d.addProblem("sourceDirectory", scriptPaths(), "%s %v", folder, err)
 		return nil
 	}
+	files := found.Files
 	if err := upload.Hash(ctx, files); err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -47,7 +47,7 @@ func (d *Draft) collectSource(ctx context.Context, src source) error {
 		d.addProblem("sourceDirectory", scriptPaths(), "%v", err)
 		return nil
 	}
-	d.Files = files
+	d.Files, d.Notes = files, found.Notes()
 	d.Version.EntryScript = script
 	d.Version.SourceFiles = upload.Artefacts(files)
 	return nil
@@ -115,26 +115,20 @@ func starts(src source) []string {
 }
 
 // gather gives the files and the script's path among them.
-func gather(src source, folder string) ([]upload.File, string, error) {
+func gather(src source, folder string) (upload.Source, string, error) {
 	script, err := scriptIn(src, folder)
 	if err != nil {
-		return nil, "", err
+		return upload.Source{}, "", err
 	}
 	if src.folder == "" {
 		local := src.script
 		if !filepath.IsAbs(local) {
 			local = filepath.Join(folder, local)
 		}
-		return []upload.File{{Path: script, Local: local}}, script, nil
+		return upload.Source{Files: []upload.File{{Path: script, Local: local}}}, script, nil
 	}
-	files, err := upload.Scan(folder)
-	if err != nil {
-		return nil, "", err
-	}
-	if !slices.ContainsFunc(files, func(f upload.File) bool { return f.Path == script }) {
-		return nil, "", fmt.Errorf("does not hold the script %s", script)
-	}
-	return files, script, nil
+	found, err := upload.ScanSource(folder, script)
+	return found, script, err
 }
 
 // scriptIn gives the script's path in the bundle, with slashes.

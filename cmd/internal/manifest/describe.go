@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -55,6 +56,24 @@ func keep[M proto.Message](of M, names []protoreflect.Name) M {
 		if fd := from.Descriptor().Fields().ByName(name); from.Has(fd) {
 			to.Set(fd, from.Get(fd))
 		}
+	}
+	return out
+}
+
+// With gives a copy of the document in which other words stand for references:
+// replace is asked for each with its collection, "models" or "environments".
+func (e Endpoint) With(replace func(collection, ref string) string) Endpoint {
+	out := e
+	out.Versions = slices.Clone(e.Versions)
+	for i, v := range e.Versions {
+		own := proto.CloneOf(v.Version)
+		for n, ref := range own.GetModels() {
+			own.Models[n] = replace("models", ref)
+		}
+		if own.GetEnvironment() != "" {
+			own.Environment = replace("environments", own.GetEnvironment())
+		}
+		out.Versions[i].Version = own
 	}
 	return out
 }

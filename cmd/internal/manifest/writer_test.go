@@ -15,9 +15,16 @@ import (
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
 
+// awkward gives texts that YAML has its own ideas about.
+func awkward() *rapid.Generator[string] {
+	return rapid.OneOf(rapid.StringN(1, 12, -1), rapid.SampledFrom([]string{
+		"1", "0x1f", "1e3", "1:30", "true", "yes", "null", "~", "2026-11-23", "- a", "a: b", "#x", "<<", "=", "!!int 1", "&a", "*a", "{", "a\nb\n", "  a", "%", "@", "|",
+	}))
+}
+
 // fill sets fields that documents can have to values that are not empty.
 func fill(t *rapid.T, m protoreflect.Message, names []protoreflect.Name) {
-	text := rapid.StringN(1, 12, -1)
+	text := awkward()
 	for _, name := range names {
 		fd := m.Descriptor().Fields().ByName(name)
 		if !rapid.Bool().Draw(t, "has "+string(name)) {
@@ -25,7 +32,7 @@ func fill(t *rapid.T, m protoreflect.Message, names []protoreflect.Name) {
 		}
 		switch {
 		case fd.IsMap():
-			for k, v := range rapid.MapOfN(text, rapid.String(), 1, 3).Draw(t, string(name)) {
+			for k, v := range rapid.MapOfN(text, rapid.OneOf(text, rapid.Just("")), 1, 3).Draw(t, string(name)) {
 				m.Mutable(fd).Map().Set(protoreflect.ValueOfString(k).MapKey(), protoreflect.ValueOfString(v))
 			}
 		case fd.IsList():

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
@@ -47,7 +46,7 @@ func Scan(path string) ([]File, error) {
 		}
 		return []File{{Path: filepath.Base(path), Local: path, Size: info.Size()}}, nil
 	}
-	files, err := scanFolder(path)
+	files, err := scanFolder(path, func(string, bool) bool { return false })
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +76,9 @@ func ScanModel(path string) ([]File, error) {
 	return files, nil
 }
 
-func scanFolder(root string) ([]File, error) {
+// scanFolder finds the files of a folder. leaveOut hears of each file and folder
+// by its path in there, with slashes, and says which to leave out.
+func scanFolder(root string, leaveOut func(path string, isDir bool) bool) ([]File, error) {
 	var files []File
 	// A folder that is given by a link is walked by its target.
 	resolved, err := filepath.EvalSymlinks(root)
@@ -88,10 +89,18 @@ func scanFolder(root string) ([]File, error) {
 		if err != nil {
 			return err
 		}
+		relative, err := filepath.Rel(resolved, path)
+		if err != nil {
+			return err
+		}
+		relative = filepath.ToSlash(relative)
 		if entry.IsDir() {
-			if path != resolved && skipped(entry.Name()) {
+			if path != resolved && (skipped(entry.Name()) || leaveOut(relative, true)) {
 				return filepath.SkipDir
 			}
+			return nil
+		}
+		if leaveOut(relative, false) {
 			return nil
 		}
 		info, err := os.Stat(path) // follows a link to a file
@@ -101,14 +110,10 @@ func scanFolder(root string) ([]File, error) {
 		if err != nil {
 			return err
 		}
-		relative, err := filepath.Rel(resolved, path)
-		if err != nil {
-			return err
-		}
 		if len(files) == MaxFiles {
 			return ErrTooManyFiles
 		}
-		files = append(files, File{Path: filepath.ToSlash(relative), Local: path, Size: info.Size()})
+		files = append(files, File{Path: relative, Local: path, Size: info.Size()})
 		return nil
 	})
 	return files, err
@@ -179,9 +184,12 @@ func Size(files []File) int64 {
 
 // Describe says how much the files are.
 func Describe(files []File, size func(int64) string) string {
-	noun := "files"
+	return number(files) + ", " + size(Size(files))
+}
+
+func number(files []File) string {
 	if len(files) == 1 {
-		noun = "file"
+		return "1 file"
 	}
-	return strings.Join([]string{fmt.Sprint(len(files)), noun + ",", size(Size(files))}, " ")
+	return fmt.Sprintf("%d files", len(files))
 }

@@ -31,6 +31,11 @@ type LoadError struct {
 
 func (e *LoadError) Error() string { return e.Cause }
 
+// CrashLoopError says that workers die again and again by themselves.
+type CrashLoopError struct{ Cause string }
+
+func (e *CrashLoopError) Error() string { return e.Cause }
+
 // TimeoutError says that run() took longer than allowed; the worker has been replaced.
 type TimeoutError struct{ Limit time.Duration }
 

@@ -25,6 +25,8 @@ type Config struct {
 	Workers, MaxQueue int
 	// Timeout bounds one request in a worker, CancelGrace what is left of it once its caller is gone.
 	Timeout, CancelGrace time.Duration
+	// MemoryLimited says that the workers run under a memory limit.
+	MemoryLimited bool
 }
 
 // Deps is what a pool uses. The script's output goes to Stdout and Stderr.
@@ -85,7 +87,7 @@ func New(cfg Config, deps Deps) *Pool {
 }
 
 // Run keeps the workers until ctx ends, then ends them and returns nil. A script that can't be loaded at the start ends it with a
-// *LoadError; later, loading is tried again.
+// *LoadError; later, loading is tried again. Workers that die again and again by themselves end it with a *CrashLoopError.
 func (p *Pool) Run(ctx context.Context) error {
 	spawnCtx, endSpawns := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancel(ctx)
@@ -126,11 +128,12 @@ func (p *Pool) spawnLoop(ctx context.Context) {
 	}
 }
 
-// keep keeps one worker running until ctx ends. It fails when the first load does.
+// keep keeps one worker running until ctx ends. It fails when the first load does, and when its workers die too often.
 func (p *Pool) keep(ctx context.Context, slot int) error {
 	var reapers sync.WaitGroup
 	defer reapers.Wait()
 	fruitless := 0
+	var deaths []death
 	for first := true; ; first = false {
 		proc, err := p.start(ctx, &reapers)
 		switch {
@@ -146,6 +149,13 @@ func (p *Pool) keep(ctx context.Context, slot int) error {
 			p.attend(ctx, slot, proc)
 			if fruitless++; proc.answered.Load() > 0 {
 				fruitless = 0
+			}
+			if ctx.Err() != nil || proc.asked {
+				break
+			}
+			last := death{at: time.Now(), serving: proc.serving.Load(), answered: proc.answered.Load(), exit: proc.exit}
+			if deaths, err = judge(append(deaths, last)); err != nil {
+				return err
 			}
 		}
 		if !wait(ctx, pause(fruitless, rand.Float64())) {

@@ -38,12 +38,16 @@ type process struct {
 	reader       *bufio.Reader
 	wantsHeaders bool
 	answered     atomic.Int64
+	serving      atomic.Bool // it holds a request, or held one when it ended
 
 	ended      chan struct{} // closed when the process is gone and its group killed
 	exit       string        // how it ended; valid after ended
+	asked      bool          // the scorer ended it; valid after ended
 	condemned  atomic.Bool   // the scorer decided its end
 	retired    chan struct{} // closed when the process has been told to end, or said it will
 	retireOnce sync.Once
+
+	memoryLimited bool
 }
 
 // spawn starts a worker process. It must run on a thread that outlives the process.
@@ -66,15 +70,15 @@ func spawn(cfg Config, deps Deps) (*process, error) {
 	}
 	return &process{
 		cmd: cmd, conn: conn, reader: bufio.NewReaderSize(conn, 16<<10),
-		ended: make(chan struct{}), retired: make(chan struct{}),
+		ended: make(chan struct{}), retired: make(chan struct{}), memoryLimited: cfg.MemoryLimited,
 	}, nil
 }
 
 // wait reaps the process, ends what it left behind and closes its socket.
 func (p *process) wait() {
 	err := p.cmd.Wait()
-	p.exit = describeExit(p.cmd.ProcessState, err)
-	if p.condemned.Load() {
+	p.exit = describeExit(p.cmd.ProcessState, err, p.memoryLimited)
+	if p.asked = p.condemned.Load(); p.asked {
 		p.exit = "ended by the scorer"
 	}
 	p.kill()
@@ -163,8 +167,12 @@ func (p *process) score(ctx context.Context, cfg Config, req Request) (*Reply, e
 		return nil, errNotSent
 	default:
 	}
+	p.serving.Store(true)
 	answer, body, err := p.exchange(header, req.Body)
 	if err != nil {
+		if errors.Is(err, errNotSent) {
+			p.serving.Store(false)
+		}
 		release()
 		return nil, p.failure(ctx, cfg, err)
 	}
@@ -184,6 +192,7 @@ func (p *process) score(ctx context.Context, cfg Config, req Request) (*Reply, e
 		Status: answer.Status, Headers: answer.Headers, Body: body,
 	}
 	if !answer.Stream {
+		p.serving.Store(false)
 		release()
 		return reply, nil
 	}
@@ -279,14 +288,18 @@ func (p *process) awaitEnd() {
 	}
 }
 
-func describeExit(state *os.ProcessState, err error) string {
+func describeExit(state *os.ProcessState, err error, memoryLimited bool) string {
 	if state == nil {
 		return err.Error()
 	}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		text := fmt.Sprintf("killed by signal %d (%s)", status.Signal(), status.Signal())
-		if status.Signal() == syscall.SIGKILL {
+		switch {
+		case status.Signal() != syscall.SIGKILL:
+		case memoryLimited:
 			text += "; the memory limit may be too low"
+		default:
+			text += " from outside; if nobody did that, memory has run out"
 		}
 		return text
 	}

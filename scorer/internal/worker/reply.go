@@ -47,6 +47,7 @@ func (r *Reply) Next() ([]byte, error) {
 	case m.Type == "chunk":
 		return body, nil
 	case m.Type == "end":
+		s.process.serving.Store(false)
 		s.finish()
 		s.giveBack()
 		if m.Failed {

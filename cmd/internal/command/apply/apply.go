@@ -106,4 +106,5 @@ type target struct {
 	wanted plan.Wanted
 	plan   plan.Plan
 	files  []upload.File
+	notes  []string // what to know before they are sent
 }

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
@@ -45,6 +46,11 @@ func prepare(ctx context.Context, s *session.Session, cmd *cobra.Command, names 
 	if problems = append(problems, wrong...); len(problems) > 0 {
 		return nil, refused(problems)
 	}
+	for _, t := range set.targets {
+		for _, note := range t.notes {
+			s.Notef("%s: %s", t.wanted.ID, note)
+		}
+	}
 	return set.targets, nil
 }
 
@@ -76,11 +82,16 @@ func (c *checker) target(ctx context.Context, prune bool) (target, error) {
 		}
 	}
 	for i, v := range c.document.Versions {
-		version, files, err := c.version(ctx, current, i, v)
+		version, found, err := c.version(ctx, current, i, v)
 		if err != nil {
 			return t, err
 		}
-		t.files = append(t.files, files...)
+		t.files = append(t.files, found.Files...)
+		for _, note := range found.Notes() {
+			if !slices.Contains(t.notes, note) {
+				t.notes = append(t.notes, note)
+			}
+		}
 		t.wanted.Versions = append(t.wanted.Versions, plan.Version{
 			ID: v.ID, Version: version, Percentile: v.Version.GetTrafficPercentile(),
 			Default: v.Version.GetIsDefault(), Control: v.Version.GetType() == deployv1.EndpointVersion_TYPE_CONTROL,
@@ -131,25 +142,25 @@ func ownFields() []string {
 
 // version gives what the server would make of a version, apart from its traffic,
 // with the files that it needs.
-func (c *checker) version(ctx context.Context, current *deployv1.Endpoint, i int, v manifest.Version) (*deployv1.EndpointVersion, []upload.File, error) {
+func (c *checker) version(ctx context.Context, current *deployv1.Endpoint, i int, v manifest.Version) (*deployv1.EndpointVersion, upload.Source, error) {
 	at := fmt.Sprintf("versions[%d]", i)
 	wanted := proto.CloneOf(v.Version)
 	wanted.TrafficPercentile, wanted.IsDefault, wanted.Type = 0, false, 0
-	files, script, err := gather(ctx, v)
+	found, script, err := gather(ctx, v)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, err
+			return nil, found, err
 		}
 		c.complain(at+".entryScript", "%v", err)
-		return wanted, nil, nil
+		return wanted, upload.Source{}, nil
 	}
-	wanted.EntryScript, wanted.SourceFiles = script, upload.Artefacts(files)
+	wanted.EntryScript, wanted.SourceFiles = script, upload.Artefacts(found.Files)
 	asked := c.expected.leaveOut(wanted)
 	would, err := c.validate(ctx, current, v.ID, asked)
 	if err != nil {
-		return wanted, files, c.refused("version.", at, err)
+		return wanted, found, c.refused("version.", at, err)
 	}
-	return c.expected.putBack(would, wanted), files, nil
+	return c.expected.putBack(would, wanted), found, nil
 }
 
 func (c *checker) validate(ctx context.Context, current *deployv1.Endpoint, id string, wanted *deployv1.EndpointVersion) (*deployv1.EndpointVersion, error) {

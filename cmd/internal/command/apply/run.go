@@ -47,14 +47,25 @@ func (r runner) apply(ctx context.Context, t target) error {
 		}
 		done, err := r.session.Await(ctx, op, r.session.Progress(title(t, step)))
 		if err != nil {
-			return endpoint.Explain(ctx, r.session, t.wanted.ID, step.Version, false, done, err)
+			return endpoint.Explain(ctx, r.session, r.known(t), step.Version, false, done, err)
 		}
 	}
 	return nil
 }
 
+// known gives the name by which commands of this session find the endpoint.
+func (r runner) known(t target) string {
+	if parent, err := r.session.Parent(); err != nil || parent != t.parent {
+		return t.name
+	}
+	return t.wanted.ID
+}
+
 func (r runner) upload(ctx context.Context, c *client.Client, t target) error {
-	display := r.session.Progress("Uploading for " + t.wanted.ID)
+	if len(t.files) == 0 {
+		return nil
+	}
+	display := r.session.Progress("Uploading " + upload.Describe(t.files, output.Bytes) + " for " + t.wanted.ID)
 	up := &upload.Uploader{Artefacts: c.Artefacts, Parent: t.parent, Progress: func(sent, total int64) {
 		display.Status(output.Bytes(sent) + " of " + output.Bytes(total))
 	}}

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,42 +13,39 @@ import (
 
 // gather finds and hashes the files of a version, and gives the script's path
 // among them. Paths start from the folder of the file that describes it.
-func gather(ctx context.Context, v manifest.Version) ([]upload.File, string, error) {
+func gather(ctx context.Context, v manifest.Version) (upload.Source, string, error) {
 	start := "."
 	if v.Place.File != "-" {
 		start = filepath.Dir(v.Place.File)
 	}
 	script := v.Version.GetEntryScript()
 	if script == "" {
-		return nil, "", nil // told already
+		return upload.Source{}, "", nil // told already
 	}
 	if filepath.IsAbs(script) || !filepath.IsLocal(filepath.FromSlash(script)) {
-		return nil, "", fmt.Errorf("%q must be a path inside the source folder, without \"..\"", script)
+		return upload.Source{}, "", fmt.Errorf("%q must be a path inside the source folder, without \"..\"", script)
 	}
 	script = filepath.ToSlash(filepath.Clean(filepath.FromSlash(script)))
-	files, err := source(start, v.Source, script)
+	found, err := source(start, v.Source, script)
 	if err != nil {
-		return nil, "", err
+		return upload.Source{}, "", err
 	}
-	files = slices.DeleteFunc(files, func(f upload.File) bool { return f.Path != script && same(f.Local, v.Place.File) })
-	return files, script, upload.Hash(ctx, files)
+	found.Files = slices.DeleteFunc(found.Files, func(f upload.File) bool { return f.Path != script && same(f.Local, v.Place.File) })
+	return found, script, upload.Hash(ctx, found.Files)
 }
 
-func source(start, folder, script string) ([]upload.File, error) {
+func source(start, folder, script string) (upload.Source, error) {
 	if folder == "" {
-		return []upload.File{{Path: script, Local: filepath.Join(start, filepath.FromSlash(script))}}, nil
+		return upload.Source{Files: []upload.File{{Path: script, Local: filepath.Join(start, filepath.FromSlash(script))}}}, nil
 	}
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join(start, filepath.FromSlash(folder))
 	}
-	files, err := upload.Scan(folder)
+	found, err := upload.ScanSource(folder, script)
 	if err != nil {
-		return nil, err
+		return upload.Source{}, fmt.Errorf("%s %w", folder, err)
 	}
-	if !slices.ContainsFunc(files, func(f upload.File) bool { return f.Path == script }) {
-		return nil, errors.New(folder + " does not hold the script " + script)
-	}
-	return files, nil
+	return found, nil
 }
 
 // same tells whether two paths are of one file. The file that describes a version

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/fairlead/fairlead/cmd/internal/output"
 	"github.com/fairlead/fairlead/cmd/internal/plan"
@@ -54,9 +55,34 @@ func show(t *output.Text, step plan.Step) {
 	case plan.DeleteVersion:
 		t.Linef("- version %s", step.Version)
 	}
+	files := map[string]int{}
 	for _, d := range step.Differences {
+		if strings.HasPrefix(d.Field, "sourceFiles.") {
+			files[kind(d)]++
+			continue
+		}
 		t.Linef("    %s", output.Clean(line(d)))
 	}
+	var counts []string
+	for _, k := range []string{"added", "changed", "removed"} {
+		if files[k] > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", files[k], k))
+		}
+	}
+	if len(counts) > 0 {
+		t.Linef("    ~ source files: %s", strings.Join(counts, ", "))
+	}
+}
+
+// kind says what becomes of a field.
+func kind(d plan.Difference) string {
+	switch {
+	case d.Before == "":
+		return "added"
+	case d.After == "":
+		return "removed"
+	}
+	return "changed"
 }
 
 func line(d plan.Difference) string {

@@ -69,11 +69,11 @@ func auditDocument(entries []*authv1.AuditEntry) output.Document {
 		d.List, d.Names = append(d.List, e), append(d.Names, e.GetId())
 		rows = append(rows, []string{
 			output.Time(e.GetTime()), output.OrDash(e.GetPrincipal()), resourcename.Last(e.GetMethod()), output.OrDash(e.GetResource()),
-			outcome, output.OrDash(e.GetClientAddress()),
+			outcome, output.OrDash(e.GetClientAddress()), output.OrDash(e.GetDetails()),
 		})
 	}
 	d.Text = func(t *output.Text) {
-		t.Table([]string{"TIME", "PRINCIPAL", "METHOD", "RESOURCE", "OUTCOME", "FROM"}, rows)
+		t.Table([]string{"TIME", "PRINCIPAL", "METHOD", "RESOURCE", "OUTCOME", "FROM", "DETAILS"}, rows)
 	}
 	return d
 }

@@ -6,6 +6,8 @@ package auth
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,9 +68,11 @@ func canI(s *session.Session) *cobra.Command {
 		Use:   "can-i METHOD|VERB [RESOURCE]",
 		Short: "Say whether you may do something; exit code 4 when you may not",
 		Long: `Says whether you may do something. It is named by a method of the API, or by a
-verb (get, list, create, update, delete) and a resource such as endpoints/diabetes
-or, for create and list, endpoints.`,
+verb (get or show, list, create, update, delete) and a resource such as endpoints/diabetes
+or, for create and list, endpoints. With an endpoint, by a command of "fairlead endpoint" too:
+get-token, get-keys, regen-key, revoke-tokens, get-logs, rollback, create-version, …`,
 		Example: "  fairlead auth can-i delete endpoints/diabetes\n  fairlead auth can-i create models\n" +
+			"  fairlead auth can-i get-token endpoints/diabetes\n" +
 			"  fairlead auth can-i ListEndpointKeys endpoints/diabetes",
 		Args: cobra.RangeArgs(1, 2),
 	}
@@ -111,12 +115,11 @@ func question(cmd *cobra.Command, action, resource, parent string) (*authv1.Test
 	}
 	verb := strings.ToLower(action)
 	switch verb {
+	case "show":
+		verb = "get"
 	case "get", "list", "create", "update", "delete":
 	default:
-		if resource == "" {
-			resource = parent
-		}
-		return &authv1.TestAccessRequest{Method: action, Resource: resource}, nil
+		return named(cmd, action, resource, parent)
 	}
 	segments := strings.Split(resource, "/")
 	if len(segments) < 3 {
@@ -129,6 +132,36 @@ func question(cmd *cobra.Command, action, resource, parent string) (*authv1.Test
 		resource = strings.Join(segments[:last], "/") // a collection: its parent
 	}
 	return &authv1.TestAccessRequest{Method: method(verb, segments[:last+1]), Resource: resource}, nil
+}
+
+// named is the question after a method, or after what a command for endpoints does.
+func named(cmd *cobra.Command, action, resource, parent string) (*authv1.TestAccessRequest, error) {
+	commands := endpointCommands()
+	if method, ok := commands[action]; ok {
+		if !strings.Contains(resource, "/endpoints/") {
+			return nil, session.Usagef(cmd, "say for which endpoint, for example: fairlead auth can-i %s endpoints/diabetes", action)
+		}
+		return &authv1.TestAccessRequest{Method: method, Resource: resource}, nil
+	}
+	if action == strings.ToLower(action) && !strings.Contains(action, "/") { // no method is called so
+		return nil, session.Usagef(cmd, "%q is neither a method of the API nor one of: get, show, list, create, update, delete, %s",
+			action, strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
+	}
+	if resource == "" {
+		resource = parent
+	}
+	return &authv1.TestAccessRequest{Method: action, Resource: resource}, nil
+}
+
+// endpointCommands gives the methods that commands for an endpoint need by the
+// commands' names. To score means to get a token: who has a key needs nobody's leave.
+func endpointCommands() map[string]string {
+	return map[string]string{
+		"get-token": "GetEndpointToken", "get-access-token": "GetEndpointToken", "score": "GetEndpointToken", "run": "GetEndpointToken",
+		"get-keys": "ListEndpointKeys", "regen-key": "RegenerateEndpointKey", "revoke-tokens": "RevokeEndpointTokens",
+		"get-logs": "ReadEndpointLogs", "revisions": "ListEndpointVersionRevisions", "rollback": "RollbackEndpointVersion",
+		"create-version": "CreateEndpointVersion", "update-version": "UpdateEndpointVersion", "delete-version": "DeleteEndpointVersion",
+	}
 }
 
 // method gives the name that the API has for a verb on a collection.

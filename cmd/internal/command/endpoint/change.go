@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fairlead/fairlead/cmd/internal/client"
 	"github.com/fairlead/fairlead/cmd/internal/deployment"
 	"github.com/fairlead/fairlead/cmd/internal/failure"
 	"github.com/fairlead/fairlead/cmd/internal/output"
@@ -44,6 +46,9 @@ func (c Change) Run(ctx context.Context, s *session.Session) error {
 	for _, i := range c.Draft.Ignored {
 		s.Notef("ignored: %s: %s", i.Field, i.Description)
 	}
+	for _, note := range c.Draft.Notes {
+		s.Notef("%s", note)
+	}
 	api, err := s.Client()
 	if err != nil {
 		return err
@@ -52,7 +57,7 @@ func (c Change) Run(ctx context.Context, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Draft.CheckEnvironment(ctx, api.Environments, parent, c.Endpoint); err != nil {
+	if err := c.checkEnvironment(ctx, s, api, parent); err != nil {
 		return err
 	}
 	checked, err := c.Draft.Check(ctx, c.What, c.Request(true))
@@ -82,6 +87,23 @@ func (c Change) Run(ctx context.Context, s *session.Session) error {
 		display.Step(s.Now(), "registered environment "+id)
 	}
 	return c.send(ctx, s, display)
+}
+
+// checkEnvironment has the server say whether the endpoint's compute target has
+// what a new environment asks, before anything is registered.
+func (c Change) checkEnvironment(ctx context.Context, s *session.Session, api *client.Client, parent string) error {
+	if c.Draft.Environment == nil {
+		return nil
+	}
+	target := cmp.Or(c.Draft.Endpoint.GetComputeTarget(), deployment.DefaultTarget)
+	if !c.New {
+		e, err := get(ctx, s, c.Endpoint)
+		if err != nil {
+			return err
+		}
+		target = e.GetComputeTarget()
+	}
+	return c.Draft.CheckEnvironment(ctx, api.Environments, parent, c.Endpoint, target)
 }
 
 // send sends the request and waits.

@@ -16,7 +16,7 @@ func replicas(t *output.Text, versions []*deployv1.EndpointVersion) {
 		for _, r := range v.GetReplicaStatuses() {
 			rows = append(rows, []string{
 				r.GetReplica(), resourcename.Last(v.GetName()), output.OrDash(r.GetNode()), stateWord(r.GetState()), fmt.Sprint(r.GetRestarts()),
-				memory(r), output.Clean(r.GetMessage()),
+				memory(r), replicaCause(r),
 			})
 		}
 	}
@@ -36,6 +36,15 @@ func stateWord(state string) string {
 		}
 	}
 	return out.String()
+}
+
+// replicaCause says why a replica is not ready, or why it was not the last time.
+func replicaCause(r *deployv1.ReplicaStatus) string {
+	reason, message, ok := strings.Cut(r.GetLastFailure(), ": ")
+	if r.GetMessage() != "" || !ok {
+		return output.Clean(r.GetMessage())
+	}
+	return output.Clean("was " + reason + " at " + output.Time(r.GetLastFailureTime()) + ": " + message)
 }
 
 func memory(r *deployv1.ReplicaStatus) string {

@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -69,14 +71,11 @@ func revisionsDocument(s *session.Session, all []*deployv1.EndpointVersionRevisi
 		}
 		rows := make([][]string, len(all))
 		for i, r := range all {
-			rows[i] = []string{d.Names[i], revisionState(r), output.Age(r.GetCreateTime(), s.Now()), r.GetCreatedBy(), changes(r)}
+			rows[i] = []string{d.Names[i], revisionState(r), output.Age(r.GetCreateTime(), s.Now()), r.GetCreatedBy(), count(r)}
 		}
 		t.Table([]string{"REVISION", "STATE", "AGE", "BY", "CHANGES"}, rows)
 		for _, r := range all {
-			if cause, _, _ := strings.Cut(r.GetFailure(), "\n"); cause != "" {
-				t.Blank()
-				t.Linef("%d: %s", r.GetRevision(), output.Clean(cause))
-			}
+			details(t, r)
 		}
 	}
 	return d
@@ -86,31 +85,65 @@ func revisionState(r *deployv1.EndpointVersionRevision) string {
 	switch {
 	case r.GetServing():
 		return "Serving"
+	case r.GetCancelled():
+		return "Cancelled"
 	case r.GetFailure() != "":
 		return "Failed"
 	}
 	return "-"
 }
 
-func changes(r *deployv1.EndpointVersionRevision) string {
-	if len(r.GetDifferences()) == 0 {
-		return "-"
+// count says how many fields a revision changed.
+func count(r *deployv1.EndpointVersionRevision) string {
+	if n := len(r.GetDifferences()); n > 0 {
+		return strconv.Itoa(n)
 	}
-	words := make([]string, len(r.GetDifferences()))
-	for i, d := range r.GetDifferences() {
-		words[i] = d.GetField() + ": " + short(d.GetBefore()) + " → " + short(d.GetAfter())
-	}
-	return output.Clean(strings.Join(words, "; "))
+	return "-"
 }
 
-// short cuts long values, for example digests.
-func short(value string) string {
-	const most = 40
-	switch {
-	case value == "":
+// details shows what a revision changed, and why it could not start.
+func details(t *output.Text, r *deployv1.EndpointVersionRevision) {
+	cause, _, _ := strings.Cut(r.GetFailure(), "\n")
+	if cause == "" && len(r.GetDifferences()) == 0 {
+		return
+	}
+	t.Blank()
+	t.Linef("revision %d", r.GetRevision())
+	for _, d := range r.GetDifferences() {
+		t.Linef("  %s: %s → %s", output.Clean(d.GetField()), readable(d.GetBefore()), readable(d.GetAfter()))
+	}
+	if cause != "" {
+		t.Linef("  failed: %s", output.Clean(cause))
+	}
+}
+
+// readable writes a JSON value for people: models and environments by their short
+// names, digests by their beginning.
+func readable(value string) string {
+	if value == "" {
 		return "unset"
-	case len(value) > most:
-		return strings.ToValidUTF8(value[:most], "") + "…"
+	}
+	var text string
+	var list []string
+	switch {
+	case json.Unmarshal([]byte(value), &text) == nil:
+		return output.Clean(shortName(text))
+	case json.Unmarshal([]byte(value), &list) == nil:
+		for i := range list {
+			list[i] = shortName(list[i])
+		}
+		return output.Clean(strings.Join(list, " "))
+	}
+	return output.Clean(value)
+}
+
+func shortName(value string) string {
+	const digest, shown = 64, 12
+	if _, err := hex.DecodeString(value); err == nil && len(value) == digest {
+		return value[:shown]
+	}
+	if parts := strings.Split(value, "/"); len(parts) == 6 && parts[0] == "workspaces" && parts[4] == "versions" {
+		return parts[3] + ":" + parts[5]
 	}
 	return value
 }

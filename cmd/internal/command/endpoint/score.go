@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairlead/fairlead/cmd/internal/failure"
 	"github.com/fairlead/fairlead/cmd/internal/session"
+	"github.com/fairlead/fairlead/platform/apierr"
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
@@ -41,6 +42,7 @@ func score(s *session.Session) *cobra.Command {
 	addName(s, cmd)
 	data := cmd.Flags().StringP("data", "d", "", "JSON, @FILE or @- for standard input (--input-data)")
 	version := cmd.Flags().String("version", "", "ask this version, whatever its share")
+	base := cmd.Flags().String("url", "", "address of the data plane ("+dataURLVariable+"; default what the endpoint says)")
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
 		t, err := find(s, cmd, args)
 		if err != nil {
@@ -54,7 +56,7 @@ func score(s *session.Session) *cobra.Command {
 			return err
 		}
 		defer func() { _ = body.Close() }()
-		req, err := t.scoringRequest(ctx, s, body, *version)
+		req, err := t.scoringRequest(ctx, s, body, scoringOptions{version: *version, base: *base})
 		if err != nil {
 			return err
 		}
@@ -79,9 +81,13 @@ func input(s *session.Session, data string) (io.ReadCloser, error) {
 	return f, nil
 }
 
+// scoringOptions say which version is to answer and where the data plane is; empty
+// means whichever and the usual place.
+type scoringOptions struct{ version, base string }
+
 // scoringRequest makes the request that any caller of the endpoint would make.
-func (t target) scoringRequest(ctx context.Context, s *session.Session, body io.Reader, version string) (*http.Request, error) {
-	e, err := t.client.Endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: t.name})
+func (t target) scoringRequest(ctx context.Context, s *session.Session, body io.Reader, o scoringOptions) (*http.Request, error) {
+	e, secret, err := t.opened(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,22 +95,60 @@ func (t target) scoringRequest(ctx context.Context, s *session.Session, body io.
 	if err != nil {
 		return nil, err
 	}
+	if o.base != "" {
+		address = strings.TrimSuffix(o.base, "/") + e.GetScoringPath()
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if version != "" {
-		req.Header.Set(versionHeader, version)
-	}
-	secret, err := t.secret(ctx, e.GetAuthMode())
-	if err != nil {
-		return nil, err
+	if o.version != "" {
+		req.Header.Set(versionHeader, o.version)
 	}
 	if secret != "" {
 		req.Header.Set("Authorization", "Bearer "+secret)
 	}
 	return req, nil
+}
+
+// opened gives the endpoint and what opens it. Who may score and nothing else can't
+// look at the endpoint: a token is asked for at once, and its path is known.
+func (t target) opened(ctx context.Context) (*deployv1.Endpoint, string, error) {
+	// Asked before, and not found out by a refusal: refusals are for the audit log.
+	looks, err := t.client.Identity.TestAccess(ctx, &authv1.TestAccessRequest{
+		Method: deployv1.EndpointService_GetEndpoint_FullMethodName, Resource: t.name,
+	})
+	if err != nil || looks.GetAllowed() { // what can't be asked is tried
+		e, err := t.client.Endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: t.name})
+		if err != nil {
+			return nil, "", err
+		}
+		secret, err := t.secret(ctx, e.GetAuthMode())
+		return e, secret, err
+	}
+	e := &deployv1.Endpoint{Name: t.name, ScoringPath: t.scoringPath()}
+	token, err := t.secret(ctx, deployv1.Endpoint_AUTH_MODE_TOKEN)
+	refusal := apierr.FromStatus(err)
+	switch {
+	case err == nil:
+		return e, token, nil
+	case refusal.Reason == "ENDPOINT_NOT_IN_TOKEN_MODE" && refusal.Metadata["mode"] == "none":
+		return e, "", nil
+	case refusal.Reason == "ENDPOINT_NOT_IN_TOKEN_MODE":
+		return nil, "", failure.New(failure.Authentication,
+			"endpoint %s is opened by its keys, and you may not see them: ask a Contributor for one and send it to %s, or have the endpoint use tokens",
+			t.id, t.scoringPath())
+	}
+	return nil, "", err
+}
+
+// scoringPath is where every router has the endpoint.
+func (t target) scoringPath() string {
+	if parent := t.workspace(); parent != "workspaces/default" {
+		return "/api/v1/" + parent + "/service/" + t.id + "/score"
+	}
+	return "/api/v1/service/" + t.id + "/score"
 }
 
 // secret is what opens the endpoint: a key, a token, or nothing.
@@ -151,7 +195,7 @@ func send(s *session.Session, t target, req *http.Request) error {
 			return context.Cause(req.Context())
 		}
 		f := failure.New(failure.Error, "the data plane does not answer: %v", err)
-		return f.ThenTry("say where it is:  " + dataURLVariable + "=http://HOST:PORT")
+		return f.ThenTry("say where it is:  --url http://HOST:PORT or " + dataURLVariable)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	s.Logger().Debug("scored", "status", resp.StatusCode, "version", resp.Header.Get(versionHeader),

@@ -95,10 +95,7 @@ func role(v *deployv1.EndpointVersion) string {
 func models(v *deployv1.EndpointVersion) string {
 	ids := make([]string, len(v.GetModels()))
 	for i, name := range v.GetModels() {
-		ids[i] = name
-		if parts := strings.Split(name, "/"); len(parts) == 6 && parts[2] == "models" {
-			ids[i] = parts[3] + ":" + parts[5]
-		}
+		ids[i] = shortName(name)
 	}
 	return strings.Join(ids, " ")
 }

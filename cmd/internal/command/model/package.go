@@ -132,6 +132,9 @@ func (p *packaged) gather(ctx context.Context, s *session.Session, c *client.Cli
 		return err
 	}
 	p.draft, p.bad = draft, draft.Problems()
+	for _, note := range draft.Notes {
+		s.Notef("%s", note)
+	}
 	if p.context.Models, err = findModels(ctx, s, draft.Version.GetModels(), &p.bad); err != nil {
 		return err
 	}

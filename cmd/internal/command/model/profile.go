@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -120,8 +121,11 @@ func (p *profile) prepare(ctx context.Context, s *session.Session, c *client.Cli
 	for _, i := range draft.Ignored {
 		s.Notef("ignored: %s: %s", i.Field, i.Description)
 	}
+	for _, note := range draft.Notes {
+		s.Notef("%s", note)
+	}
 	p.checkFlags()
-	if err := draft.CheckEnvironment(ctx, c.Environments, p.parent, p.name); err != nil {
+	if err := draft.CheckEnvironment(ctx, c.Environments, p.parent, p.name, cmp.Or(draft.Endpoint.GetComputeTarget(), deployment.DefaultTarget)); err != nil {
 		return err
 	}
 	p.createRequest = p.request()

@@ -11,6 +11,7 @@ import (
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairlead/fairlead/cmd/internal/client"
@@ -205,6 +206,8 @@ func state(op *longrunningpb.Operation) string {
 	switch {
 	case !op.GetDone():
 		return "Running"
+	case op.GetError().GetCode() == int32(codes.Canceled):
+		return "Cancelled"
 	case op.GetError() != nil:
 		return "Failed"
 	}

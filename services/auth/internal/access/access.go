@@ -174,10 +174,23 @@ func refused(who identity.Identity, method, resource string, rule permission.Rul
 		text = "%s may not call %s on %s: it needs the role %s there and has %s; an owner of the workspace can give it: " +
 			"fairlead auth role-binding create --principal %s --role %s"
 		role := rule.Role.String()
-		args = []any{who.Principal, call, resource, role, has, who.Principal, role}
+		args = []any{who.Principal, call, resource, role, has, who.Principal, role + place(resource)}
 	}
 	return apierr.New(apierr.PermissionDenied, "PERMISSION_DENIED", text, args...).
 		With("principal", who.Principal).With("method", method).With("role", rule.Role.String())
+}
+
+// place gives the flags of the command line that name where a role is needed: the
+// endpoint that the resource is or is below, and its workspace.
+func place(resource string) string {
+	flags, parts := "", strings.Split(resource, "/")
+	if len(parts) >= 4 && parts[2] == "endpoints" && workspace.ValidID(parts[3]) {
+		flags = " --endpoint " + parts[3]
+	}
+	if id := resourcename.Workspace(resource); id != workspace.DefaultID && workspace.ValidID(id) {
+		flags += " -w " + id
+	}
+	return flags
 }
 
 // hidden is the error for a workspace that does not exist for the caller. It

@@ -121,6 +121,7 @@ func TestCheck(t *testing.T) {
 		"foreign workspace":            {"ann.is.valid", getEndpoint, "workspaces/team/endpoints/e", "", apierr.NotFound, `"team" does not exist, or`},
 		"workspace that is not there":  {"ann.is.valid", getEndpoint, "workspaces/nowhere", "", apierr.NotFound, `"nowhere" does not exist, or`},
 		"too low a role":               {"ann.is.valid", "/fairlead.deploy.v1.EndpointService/DeleteEndpoint", "workspaces/default/endpoints/e", "", apierr.PermissionDenied, "needs the role Contributor there and has Reader"},
+		"what gives the role":          {"ann.is.valid", "/fairlead.deploy.v1.EndpointService/DeleteEndpointVersion", "workspaces/default/endpoints/one/versions/v", "", apierr.PermissionDenied, "--role Contributor --endpoint one"},
 		"for the administrator":        {"ann.is.valid", createWorkspace, "workspaces/new", "", apierr.PermissionDenied, "for the administrator"},
 		"every workspace":              {"ann.is.valid", getEndpoint, "workspaces/-", "", apierr.PermissionDenied, "for the administrator"},
 		"unsigned token":               {"eve.is.invalid", getEndpoint, "workspaces/default", "", apierr.Unauthenticated, "not signed"},

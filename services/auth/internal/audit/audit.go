@@ -56,6 +56,7 @@ type Entry struct {
 	Principal     string    `json:"principal,omitempty"`
 	Method        string    `json:"method"`
 	Resource      string    `json:"resource,omitempty"`
+	Details       string    `json:"details,omitempty"`
 	ClientAddress string    `json:"client_address,omitempty"`
 	Denied        bool      `json:"denied,omitempty"`
 	Code          string    `json:"code"`

@@ -129,7 +129,7 @@ func (k Keys) RequireTokens() error {
 	}
 	return apierr.New(apierr.FailedPrecondition, "ENDPOINT_NOT_IN_TOKEN_MODE",
 		"endpoint %s uses %s: %s, or change its authentication mode to tokens", resourcename.Last(k.Endpoint), uses, remedy).
-		With("endpoint", k.Endpoint)
+		With("endpoint", k.Endpoint).With("mode", string(k.Mode))
 }
 
 // RefuseTokens is an error for an endpoint in token mode, whose keys open nothing.

@@ -71,7 +71,7 @@ func (s *AuditServer) RecordAuditEntries(ctx context.Context, req *authv1.Record
 	service := rpc.PeerFrom(ctx)
 	for _, e := range req.GetAuditEntries() {
 		entry := audit.Entry{
-			Time: e.GetTime().AsTime(), Principal: e.GetPrincipal(), Method: e.GetMethod(), Resource: e.GetResource(),
+			Time: e.GetTime().AsTime(), Principal: e.GetPrincipal(), Method: e.GetMethod(), Resource: e.GetResource(), Details: e.GetDetails(),
 			ClientAddress: e.GetClientAddress(), Denied: e.GetDenied(), Code: e.GetCode(), Message: e.GetMessage(),
 			RequestID: e.GetRequestId(), Service: service, Count: max(e.GetCount(), 1),
 		}
@@ -85,7 +85,7 @@ func (s *AuditServer) RecordAuditEntries(ctx context.Context, req *authv1.Record
 
 func auditProto(e audit.Entry) *authv1.AuditEntry {
 	out := &authv1.AuditEntry{
-		Id: e.ID, Time: timestamppb.New(e.Time), Principal: e.Principal, Method: e.Method, Resource: e.Resource,
+		Id: e.ID, Time: timestamppb.New(e.Time), Principal: e.Principal, Method: e.Method, Resource: e.Resource, Details: e.Details,
 		ClientAddress: e.ClientAddress, Denied: e.Denied, Code: e.Code, Message: e.Message,
 		RequestId: e.RequestID, Service: e.Service, Count: e.Count,
 	}

@@ -156,10 +156,10 @@ func (s *EndpointKeyServer) EnsureEndpointKeys(ctx context.Context, req *authv1.
 		if req.GetExistingOnly() {
 			return nil
 		}
-		if current.Exists() { // its deletion was missed: nobody inherits its roles
-			if err := s.removeRoles(ctx, req.GetName()); err != nil {
-				return err
-			}
+		// Nobody inherits roles: of one whose deletion was missed, or that were given
+		// in the moment of the deletion.
+		if err := s.removeRoles(ctx, req.GetName()); err != nil {
+			return err
 		}
 		next, created, err := s.newKeys(ctx, req.GetName(), req.GetEndpointUid(), primary, secondary)
 		if err != nil {

@@ -12,28 +12,42 @@ import (
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/rpc"
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
+	"github.com/fairlead/fairlead/services/auth/internal/endpointkey"
 	"github.com/fairlead/fairlead/services/auth/internal/fact"
+	"github.com/fairlead/fairlead/services/auth/internal/identity"
 	"github.com/fairlead/fairlead/services/auth/internal/permission"
 	"github.com/fairlead/fairlead/services/auth/internal/rolebinding"
+	"github.com/fairlead/fairlead/services/auth/internal/serviceprincipal"
 	"github.com/fairlead/fairlead/services/auth/internal/state"
 )
 
 // bindingIDLength is how much of a uid makes the id of a binding without one.
 const bindingIDLength = 20
 
+// RoleBindingDeps are what a RoleBindingServer works with.
+type RoleBindingDeps struct {
+	Bindings   *state.Collection[rolebinding.Binding]
+	Principals *state.Collection[serviceprincipal.Principal]
+	Keys       *state.Collection[endpointkey.Keys] // every endpoint has some, whatever opens it
+	NewUID     func() string
+	Now        func() time.Time
+}
+
 // RoleBindingServer serves RoleBindingService.
 type RoleBindingServer struct {
 	authv1.UnsafeRoleBindingServiceServer
-	bindings *state.Collection[rolebinding.Binding]
-	newUID   func() string
-	now      func() time.Time
+	bindings   *state.Collection[rolebinding.Binding]
+	principals *state.Collection[serviceprincipal.Principal]
+	keys       *state.Collection[endpointkey.Keys]
+	newUID     func() string
+	now        func() time.Time
 }
 
 var _ authv1.RoleBindingServiceServer = (*RoleBindingServer)(nil)
 
 // NewRoleBindingServer makes the server.
-func NewRoleBindingServer(b *state.Collection[rolebinding.Binding], newUID func() string, now func() time.Time) *RoleBindingServer {
-	return &RoleBindingServer{bindings: b, newUID: newUID, now: now}
+func NewRoleBindingServer(d RoleBindingDeps) *RoleBindingServer {
+	return &RoleBindingServer{bindings: d.Bindings, principals: d.Principals, keys: d.Keys, newUID: d.NewUID, now: d.Now}
 }
 
 // ListRoleBindings lists the role bindings of a workspace by name.
@@ -93,6 +107,9 @@ func (s *RoleBindingServer) CreateRoleBinding(ctx context.Context, req *authv1.C
 		return nil, err
 	}
 	err = change(ctx, func() error {
+		if err := s.grounded(ctx, made); err != nil {
+			return err
+		}
 		current, err := s.bindings.Read(ctx, made.Name)
 		if err != nil {
 			return err
@@ -108,6 +125,33 @@ func (s *RoleBindingServer) CreateRoleBinding(ctx context.Context, req *authv1.C
 		return nil, err
 	}
 	return bindingProto(made), nil
+}
+
+// grounded refuses a binding of a service principal or for an endpoint that does
+// not exist: whoever makes one of that name later would get the role, or give it.
+// Users and groups are the identity provider's.
+func (s *RoleBindingServer) grounded(ctx context.Context, made rolebinding.Binding) error {
+	var bad apierr.Violations
+	if id, ok := strings.CutPrefix(made.Principal, identity.ServicePrincipal); ok {
+		p, err := s.principals.Read(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !p.Exists() {
+			bad.Add("role_binding.principal", "there is no service principal %q; the administrator makes one with: fairlead auth service-principal create -n NAME", id)
+		}
+	}
+	if made.Scope != resourcename.Format("workspaces", resourcename.Workspace(made.Scope)) {
+		k, err := s.keys.Read(ctx, made.Scope)
+		if err != nil {
+			return err
+		}
+		if !k.Exists() {
+			bad.Add("role_binding.scope", "there is no endpoint %s in workspace %s; create it first, a role for an endpoint ends with it",
+				resourcename.Last(made.Scope), resourcename.Workspace(made.Scope))
+		}
+	}
+	return bad.Err()
 }
 
 // admits refuses a binding that is there already or for which there is no room.

@@ -88,6 +88,10 @@ func (s *ServicePrincipalServer) CreateServicePrincipal(ctx context.Context, req
 		if current.Exists() {
 			return apierr.New(apierr.AlreadyExists, "SERVICE_PRINCIPAL_EXISTS", "service principal %s exists already", made.ID)
 		}
+		// Roles that were given in the moment of the deletion of a former one.
+		if err := removeBindings(ctx, s.Bindings, s.Now, func(b rolebinding.Binding) bool { return b.Principal == made.Principal() }); err != nil {
+			return err
+		}
 		return s.Principals.Commit(ctx, state.Write[serviceprincipal.Principal]{Name: made.ID, Value: &made})
 	})
 	if err != nil {

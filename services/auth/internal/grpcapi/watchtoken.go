@@ -30,10 +30,12 @@ func (s *TokenServer) WatchTokenKeys(_ *authv1.WatchTokenKeysRequest, stream grp
 	w := &tokenStream{TokenServer: s, stream: stream, sent: map[string]bool{}}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	if err := w.sendKeys(ctx, timer); err != nil {
+	// The revocations first: a router must not know a key before it knows which of
+	// its tokens are revoked.
+	if err := w.sendGenerations(endpoints.Take()); err != nil {
 		return err
 	}
-	if err := w.sendGenerations(endpoints.Take()); err != nil {
+	if err := w.sendKeys(ctx, timer); err != nil {
 		return err
 	}
 	synced := &authv1.WatchTokenKeysResponse{Event: &authv1.WatchTokenKeysResponse_Synced{Synced: true}}

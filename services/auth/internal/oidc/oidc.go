@@ -135,6 +135,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (identity.Identity,
 	if err != nil {
 		return identity.Identity{}, invalid("the bearer token of %s is not valid for this control plane", issuer).Because(err)
 	}
+	if err := p.meantForUs(verified); err != nil {
+		return identity.Identity{}, invalid("the bearer token of %s is not valid for this control plane", issuer).Because(err)
+	}
 	who, err := p.identity(verified)
 	if err != nil {
 		return identity.Identity{}, invalid("the claims of the bearer token of %s cannot be read", issuer).Because(err)
@@ -163,6 +166,24 @@ func (v *Verifier) discover(ctx context.Context, p *provider) (*oidc.IDTokenVeri
 	p.failed = nil
 	p.verifier = found.VerifierContext(oidc.ClientContext(context.WithoutCancel(ctx), v.client), &oidc.Config{ClientID: p.Audience, Now: v.now})
 	return p.verifier, nil
+}
+
+// meantForUs refuses a token without a subject, and one that another application
+// got: of several audiences, the authorized party must be this control plane.
+func (p *provider) meantForUs(t *oidc.IDToken) error {
+	var claims struct {
+		AuthorizedParty string `json:"azp"`
+	}
+	if err := t.Claims(&claims); err != nil {
+		return err
+	}
+	switch {
+	case t.Subject == "":
+		return errors.New("it has no subject")
+	case len(t.Audience) > 1 && claims.AuthorizedParty != p.Audience:
+		return fmt.Errorf("it is for several audiences, and its authorized party is %q", shorten(claims.AuthorizedParty))
+	}
+	return nil
 }
 
 // identity reads the claims.

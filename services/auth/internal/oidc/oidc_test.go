@@ -3,8 +3,10 @@ package oidc
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -115,6 +117,14 @@ func TestVerify(t *testing.T) {
 		"no email":               {jwt.MapClaims{"email": nil}, "", i.key, bySubject, nil, ""},
 		"another claim":          {jwt.MapClaims{"upn": "ann", "email_verified": nil}, "upn", i.key, "user:ann", nil, ""},
 		"name of another's form": {jwt.MapClaims{"upn": "https://other.example.com#1"}, "upn", i.key, bySubject, nil, ""},
+		"email verified by text": {jwt.MapClaims{"email_verified": "true"}, "", i.key, bySubject, nil, ""},
+		"name of a group":        {jwt.MapClaims{"upn": "admin", "groups": []any{"user:ann", map[string]any{"x": "y"}, 7, ""}}, "upn", i.key, "user:admin", []string{"group:user:ann"}, ""},
+		"several audiences":      {jwt.MapClaims{"aud": []string{"fairlead", "shop"}, "azp": "fairlead"}, "", i.key, "user:ann@example.com", nil, ""},
+		"got by another":         {jwt.MapClaims{"aud": []string{"fairlead", "shop"}, "azp": "shop"}, "", i.key, "", nil, "TOKEN_INVALID"},
+		"got by nobody":          {jwt.MapClaims{"aud": []string{"fairlead", "shop"}}, "", i.key, "", nil, "TOKEN_INVALID"},
+		"no subject":             {jwt.MapClaims{"sub": ""}, "", i.key, "", nil, "TOKEN_INVALID"},
+		"no expiry":              {jwt.MapClaims{"exp": nil}, "", i.key, "", nil, "TOKEN_INVALID"},
+		"not yet valid":          {jwt.MapClaims{"nbf": now.Add(time.Hour).Unix()}, "", i.key, "", nil, "TOKEN_INVALID"},
 		"another audience":       {jwt.MapClaims{"aud": "other"}, "", i.key, "", nil, "TOKEN_INVALID"},
 		"another issuer":         {jwt.MapClaims{"iss": "https://evil.example.com"}, "", i.key, "", nil, "TOKEN_INVALID"},
 		"expired":                {jwt.MapClaims{"exp": now.Add(-time.Second).Unix()}, "", i.key, "", nil, "TOKEN_EXPIRED"},
@@ -132,6 +142,38 @@ func TestVerify(t *testing.T) {
 			want := identity.Identity{Principal: tt.want, Groups: tt.groups, ExpireTime: got.ExpireTime}
 			if diff := cmp.Diff(want, got); diff != "" || err != nil || !got.ExpireTime.Equal(now.Add(time.Hour)) {
 				t.Errorf("Verify: %v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+// The algorithm is the provider's to say, not the token's.
+func TestAlgorithmsThatATokenChoosesItself(t *testing.T) {
+	i := newIssuer(t)
+	v := verifier(t, Issuer{URL: i.URL, Audience: "fairlead"})
+	public, err := x509.MarshalPKIXPublicKey(&i.key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := jwt.MapClaims{"iss": i.URL, "sub": "42", "aud": "fairlead", "exp": now.Add(time.Hour).Unix(), "email": "ann@example.com", "email_verified": true}
+	for name, tt := range map[string]struct {
+		method jwt.SigningMethod
+		key    any
+	}{
+		"none":                                   {jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType},
+		"HMAC with the public key":               {jwt.SigningMethodHS256, public},
+		"HMAC with the public key's PEM":         {jwt.SigningMethodHS256, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})},
+		"the right key by another RSA signature": {jwt.SigningMethodRS512, i.key},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := jwt.NewWithClaims(tt.method, claims)
+			token.Header["kid"] = "k"
+			text, err := token.SignedString(tt.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if who, err := v.Verify(t.Context(), text); apierr.KindOf(err) != apierr.Unauthenticated {
+				t.Errorf("Verify = %v, %v; want that it is refused", who, err)
 			}
 		})
 	}

@@ -57,7 +57,7 @@ const (
 // Rule is what a method needs.
 type Rule struct {
 	Where Where
-	Role  Role // for Resource
+	Role  Role // for Resource; for Member one that suffices wherever it was given, None for any
 	// Field of the request names the resource; for Member and Resource.
 	Field string
 }
@@ -96,20 +96,21 @@ func Decide(rule Rule, resource string, grants []Grant) (Verdict, Role) {
 	if workspace == "" || workspace == AllWorkspaces {
 		return Refused, None
 	}
-	member, has := false, None
+	best, has := None, None // anywhere in the workspace, for the resource
 	for _, g := range grants {
-		if resourcename.Workspace(g.Scope) != workspace || g.Role == None {
+		if resourcename.Workspace(g.Scope) != workspace {
 			continue
 		}
-		member = true
+		best = max(best, g.Role)
 		if covers(g.Scope, resource) {
 			has = max(has, g.Role)
 		}
 	}
 	switch {
-	case !member:
+	case best == None:
 		return Hidden, None
-	case rule.Where == Member || has >= rule.Role && rule.Role != None:
+	case rule.Where == Member && best >= rule.Role,
+		rule.Where == Resource && has >= rule.Role && rule.Role != None:
 		return Allowed, has
 	}
 	return Refused, has

@@ -21,18 +21,12 @@ func Table() map[string]Rule {
 		"TailRequests":    on("name", Reader),
 	})
 	add("fairlead.router.v1.RouterService", map[string]Rule{"GetRouteTable": {Where: Installation}})
-	add("fairlead.telemetry.v1.TelemetryService", map[string]Rule{
-		"GetSummary":      on("name", Reader),
-		"QueryTimeSeries": on("name", Reader),
-		"ListRequests":    on("parent", Reader),
-		"TailRequests":    on("name", Reader),
-	})
-	add("fairlead.telemetry.v1.RecordService", map[string]Rule{"Record": {Where: Services}})
 	add("google.longrunning.Operations", map[string]Rule{
 		"ListOperations": on("name", Reader),
-		// Who began it may follow it, also with a role for one endpoint only.
-		"GetOperation":    {Where: Member, Field: "name"},
-		"WaitOperation":   {Where: Member, Field: "name"},
+		// Who began it may follow it, also with a role for one endpoint only: its name
+		// is known to who began it, and to who may list.
+		"GetOperation":    {Where: Member, Role: Reader, Field: "name"},
+		"WaitOperation":   {Where: Member, Role: Reader, Field: "name"},
 		"CancelOperation": on("name", Contributor),
 		"DeleteOperation": on("name", Contributor),
 	})

@@ -34,6 +34,8 @@ type Launch struct {
 	Devices     []string      `json:"devices,omitempty"`
 	CreateTime  time.Time     `json:"createTime"` // of the replica
 	Spec        workload.Spec `json:"spec"`
+	// LastFailure is the end of the process before.
+	LastFailure replica.Failure `json:"lastFailure,omitzero"`
 }
 
 // Process is what a driver sees of a process.

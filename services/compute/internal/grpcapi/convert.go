@@ -201,6 +201,9 @@ func replicaProto(r replica.Replica) *computev1.Replica {
 			MemoryBytes: r.Usage.MemoryBytes, MemoryPeakBytes: r.Usage.MemoryPeakBytes, CpuTime: durationpb.New(r.Usage.CPUTime),
 		}
 	}
+	if f := r.LastFailure; f != (replica.Failure{}) {
+		out.LastFailure = &computev1.ReplicaFailure{Reason: f.Reason, Message: f.Message, Time: timestamppb.New(f.Time.Truncate(time.Microsecond))}
+	}
 	if !r.StartTime.IsZero() {
 		out.StartTime = timestamppb.New(r.StartTime.Truncate(time.Microsecond))
 	}

@@ -236,6 +236,7 @@ func adopt(p driver.Process) replica.Replica {
 		ID: p.Replica, Template: p.Spec.Template(), Generation: p.Generation, Node: p.Node, Devices: p.Devices,
 		Demand: p.Spec.Request, MaxConcurrent: p.Spec.MaxConcurrent,
 		State: replica.Starting, Restarts: p.Launch.Process, CreateTime: p.CreateTime, StartTime: p.StartTime,
+		LastFailure: p.LastFailure,
 	}
 	if p.Stopping {
 		one = one.Drained(replica.Cause{Message: "it was being ended"})
@@ -301,7 +302,7 @@ func (r *Reconciler) act(w workload.Workload, a plan.Action) {
 		r.deps.Driver.Start(driver.Launch{
 			Replica: a.Replica.ID, Process: a.Replica.Restarts, Workload: w.Name(), WorkloadUID: w.UID,
 			Generation: a.Replica.Generation, Node: a.Replica.Node, Devices: a.Replica.Devices,
-			CreateTime: a.Replica.CreateTime, Spec: a.Revision.Spec,
+			CreateTime: a.Replica.CreateTime, Spec: a.Revision.Spec, LastFailure: a.Replica.LastFailure,
 		})
 	case plan.Drain:
 		log.Info("replica drains", "cause", a.Replica.Cause.Message)

@@ -51,6 +51,13 @@ type Cause struct {
 	LogLines []string `json:"logLines,omitempty"`
 }
 
+// Failure is an unexpected end of a process.
+type Failure struct {
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	Time    time.Time `json:"time"`
+}
+
 // Replica is one copy of a workload.
 type Replica struct {
 	ID            string
@@ -74,6 +81,7 @@ type Replica struct {
 	StartFailures int  // ends in a row because the script cannot start
 	Hopeless      bool // the last of them showed that no try can help
 	RetryAt       time.Time
+	LastFailure   Failure // stays when it is ready again; zero when there was none
 
 	Usage Usage // of its present process, not always the newest
 }
@@ -173,6 +181,7 @@ func (r Replica) ended(o Observation, now time.Time) Replica {
 		r.Cause.Reason = CrashLoop
 		r.Cause.Message += fmt.Sprintf("; that was the end %d times in a row", r.Failures)
 	}
+	r.LastFailure = Failure{Reason: r.Cause.Reason, Message: r.Cause.Message, Time: now}
 	r.RetryAt = now.Add(Pause(r.Failures))
 	return r
 }

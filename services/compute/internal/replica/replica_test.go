@@ -64,6 +64,15 @@ func TestLife(t *testing.T) {
 	}
 }
 
+func TestLastFailureIsRemembered(t *testing.T) {
+	r := replica.Replica{State: replica.Ready}
+	r = r.Observe(replica.Observation{Phase: replica.Ended, Cause: replica.Cause{Reason: "OutOfMemory", Message: "used 2 GB"}}, at(10)).Started(at(11))
+	r = r.Observe(replica.Observation{Process: 1, Phase: replica.Answering, ReadySince: at(12)}, at(12))
+	if want := (replica.Failure{Reason: "OutOfMemory", Message: "used 2 GB", Time: at(10)}); r.LastFailure != want || r.Cause.Message != "" || r.State != replica.Ready {
+		t.Errorf("got %+v", r)
+	}
+}
+
 func TestScriptThatCannotStartIsCounted(t *testing.T) {
 	r := replica.Replica{State: replica.Starting}
 	r = r.Observe(replica.Observation{Phase: replica.Ended, CannotStart: true}, at(0)).Started(at(1))

@@ -22,13 +22,17 @@ type Revision struct {
 	Served bool `json:"served,omitempty"`
 	// Failure is why it could not start; empty when it could.
 	Failure string `json:"failure,omitempty"`
+	// Cancelled is true when somebody ended the change that made it.
+	Cancelled bool `json:"cancelled,omitempty"`
 }
 
-// Mark says what has become of a revision: it serves, or why it could not start.
+// Mark says what has become of a revision: it serves, why it could not start, or
+// that it was cancelled.
 type Mark struct {
 	VersionUID string
 	Number     int64
 	Failure    string
+	Cancelled  bool
 }
 
 // Busy refuses a change while another one runs.
@@ -122,6 +126,7 @@ func (e Endpoint) Cancel(operation string, serving *Revision, now time.Time) (Ch
 	message := "version " + v.ID + " has not served before, so what it runs stays as it is"
 	v.Pending = nil
 	if serving != nil {
+		c.Marks = append(c.Marks, Mark{VersionUID: v.UID, Number: v.Revision, Cancelled: true})
 		c.run(&v, serving.Spec, "", now)
 		message = fmt.Sprintf("version %s goes back to what revision %d runs, as revision %d", v.ID, serving.Number, v.Revision)
 	}

@@ -128,6 +128,11 @@ func (s *Environments) RegisterEnvironment(ctx context.Context, req *deployv1.Re
 		if err != nil {
 			return nil, err
 		}
+		if req.GetValidateOnly() && req.GetComputeTarget() != "" {
+			if err := s.fits(ctx, req.GetComputeTarget(), v); err != nil {
+				return nil, err
+			}
+		}
 		if fact == nil || req.GetValidateOnly() {
 			return environmentVersion(v), nil
 		}
@@ -140,6 +145,22 @@ func (s *Environments) RegisterEnvironment(ctx context.Context, req *deployv1.Re
 		return environmentVersion(v), err
 	}
 	return nil, busy(req.GetEnvironmentId())
+}
+
+// fits refuses an environment that a compute target does not have.
+func (s *server) fits(ctx context.Context, target string, v environment.Version) error {
+	name, err := targetName(v.Workspace, target)
+	if err != nil {
+		return apierr.Invalid(apierr.Violation{Field: "compute_target", Description: err.Error()})
+	}
+	var bad apierr.Violations
+	if err := s.checkPython(ctx, name, v, &bad); err != nil {
+		return err
+	}
+	for i := range bad {
+		bad[i].Field = "environment_version.python"
+	}
+	return bad.Err()
 }
 
 // newestEnvironment gives the newest version of an environment; nil when it has none.

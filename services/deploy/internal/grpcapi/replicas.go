@@ -3,6 +3,7 @@ package grpcapi
 import (
 	"strings"
 
+	computev1 "github.com/fairlead/fairlead/proto/gen/fairlead/compute/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 )
@@ -16,8 +17,16 @@ func (s *server) replicas(v endpoint.Version) []*deployv1.ReplicaStatus {
 			Replica: r.GetId(), Node: r.GetNode(), State: strings.TrimPrefix(r.GetState().String(), "STATE_"),
 			Restarts: r.GetRestarts(), Message: r.GetMessage(), StartTime: r.GetStartTime(), Current: r.GetGeneration() == newest,
 			MemoryBytes: r.GetUsage().GetMemoryBytes(), MemoryPeakBytes: r.GetUsage().GetMemoryPeakBytes(),
-			CpuSeconds: r.GetUsage().GetCpuTime().AsDuration().Seconds(),
+			CpuSeconds:  r.GetUsage().GetCpuTime().AsDuration().Seconds(),
+			LastFailure: lastFailure(r.GetLastFailure()), LastFailureTime: r.GetLastFailure().GetTime(),
 		})
 	}
 	return out
+}
+
+func lastFailure(f *computev1.ReplicaFailure) string {
+	if f == nil {
+		return ""
+	}
+	return f.GetReason() + ": " + f.GetMessage()
 }

@@ -42,7 +42,7 @@ func (s *Endpoints) ListEndpointVersionRevisions(ctx context.Context, req *deplo
 	for i, r := range all {
 		item := &deployv1.EndpointVersionRevision{
 			Revision: r.Number, CreateTime: timestamppb.New(r.CreateTime), CreatedBy: r.CreatedBy,
-			Serving: r.Number == v.Serving, Failure: r.Failure, Version: specMessage(e.Workspace, r.Spec),
+			Serving: r.Number == v.Serving, Failure: r.Failure, Cancelled: r.Cancelled, Version: specMessage(e.Workspace, r.Spec),
 		}
 		if i+1 < len(all) {
 			if item.Differences, err = differences(specMessage(e.Workspace, all[i+1].Spec), item.GetVersion()); err != nil {
@@ -178,7 +178,7 @@ func differences(before, after *deployv1.EndpointVersion) ([]*deployv1.EndpointV
 
 // flat gives the fields of a version by their paths, as JSON.
 func flat(v *deployv1.EndpointVersion) (map[string]string, error) {
-	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(v)
+	text, err := protojson.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("compare revisions: %w", err)
 	}
@@ -186,13 +186,13 @@ func flat(v *deployv1.EndpointVersion) (map[string]string, error) {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return nil, fmt.Errorf("compare revisions: %w", err)
 	}
-	delete(fields, "source_files")
+	delete(fields, "sourceFiles")
 	out := map[string]string{}
 	if err := flatten("", fields, out); err != nil {
 		return nil, err
 	}
 	for _, f := range v.GetSourceFiles() {
-		out["source_files."+f.GetPath()] = fmt.Sprintf("%q", f.GetSha256())
+		out["sourceFiles."+f.GetPath()] = fmt.Sprintf("%q", f.GetSha256())
 	}
 	return out, nil
 }

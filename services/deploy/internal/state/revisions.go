@@ -69,10 +69,7 @@ func (s *State) revisionOps(ctx context.Context, c Commit) ([]store.Op, error) {
 				return nil, err
 			}
 		}
-		if r.Served = r.Served || m.Failure == ""; m.Failure != "" || r.Served {
-			r.Failure = m.Failure
-		}
-		written[key] = r
+		written[key] = become(r, m)
 	}
 	for key, r := range written {
 		value, err := encode(fmt.Sprintf("revision %d", r.Number), r)
@@ -91,6 +88,16 @@ func (s *State) revisionOps(ctx context.Context, c Commit) ([]store.Op, error) {
 		}
 	}
 	return ops, nil
+}
+
+// become gives a revision as a mark says.
+func become(r endpoint.Revision, m endpoint.Mark) endpoint.Revision {
+	if m.Cancelled {
+		r.Cancelled = true
+		return r
+	}
+	r.Served, r.Failure = r.Served || m.Failure == "", m.Failure
+	return r
 }
 
 // marked gives the revision that a mark is about. One that was made before

@@ -87,7 +87,7 @@ func Observe(v endpoint.Version, s Seen) endpoint.Status {
 	case w.ObservedGeneration < next.AppliedGeneration:
 		return is(next, endpoint.Transitioning, "Starting", "the compute target is starting its replicas")
 	}
-	return scaled(v, fromWorkload(next, w))
+	return scaled(v, fromWorkload(v, next, w))
 }
 
 // enough tells whether an autoscaled version serves, however many more or fewer
@@ -116,7 +116,7 @@ func scaled(v endpoint.Version, s endpoint.Status) endpoint.Status {
 	return s
 }
 
-func fromWorkload(next endpoint.Status, w *Workload) endpoint.Status {
+func fromWorkload(v endpoint.Version, next endpoint.Status, w *Workload) endpoint.Status {
 	next = is(next, w.State, w.Reason, w.Message)
 	next.LogLines = w.LogLines
 	switch {
@@ -124,7 +124,9 @@ func fromWorkload(next endpoint.Status, w *Workload) endpoint.Status {
 		next.Reason, next.Message, next.LogLines = "", "", nil
 	case w.State == endpoint.Deleting:
 		next = is(next, endpoint.Unhealthy, "WorkloadDeleted", "its replicas are being removed from the compute target")
-	case w.State == endpoint.Failed && w.Ready > 0 && !strings.Contains(w.Message, "keeps serving"):
+	case w.State == endpoint.Failed && strings.HasSuffix(w.Message, keepsServing):
+		next.Message = stillServing(v, w.Message)
+	case w.State == endpoint.Failed && w.Ready > 0:
 		next.Message = fmt.Sprintf("%s (%d of the replicas from before the change still answer)", w.Message, w.Ready)
 	case next.Message == "" && w.State == endpoint.Transitioning:
 		next.Message = "its replicas are starting"
@@ -132,6 +134,20 @@ func fromWorkload(next endpoint.Status, w *Workload) endpoint.Status {
 		next.Message = "the compute target gives no cause"
 	}
 	return next
+}
+
+// keepsServing ends the message of a failed workload whose generation before
+// still answers.
+const keepsServing = "keeps serving)"
+
+// stillServing names what still answers by its revision: users do not know the
+// generations of workloads, which also count changes of scale.
+func stillServing(v endpoint.Version, message string) string {
+	at := strings.LastIndex(message, " (generation ")
+	if at < 0 || v.Serving == 0 || v.Serving == v.Revision {
+		return message
+	}
+	return fmt.Sprintf("%s (revision %d %s", message[:at], v.Serving, keepsServing)
 }
 
 // waiting keeps the words of an earlier wait, which may say more.

@@ -9,6 +9,18 @@ import (
 	"github.com/fairlead/fairlead/services/deploy/internal/status"
 )
 
+// Users know revisions, not the generations of workloads.
+func TestWhatKeepsServingIsARevision(t *testing.T) {
+	const said = "no module named x (generation 2 keeps serving)"
+	for serving, want := range map[int64]string{4: "no module named x (revision 4 keeps serving)", 0: said} {
+		v := endpoint.Version{ID: "aaa", Revision: 5, Serving: serving, Status: endpoint.Status{AppliedRevision: 5, AppliedGeneration: 3}}
+		got := status.Observe(v, status.Seen{Whole: true, Workload: &status.Workload{Generation: 3, ObservedGeneration: 3, State: endpoint.Failed, Message: said, Ready: 1}})
+		if got.State != endpoint.Failed || got.Message != want {
+			t.Errorf("while %d serves: %s %q, want %q", serving, got.State, got.Message, want)
+		}
+	}
+}
+
 func TestObserve(t *testing.T) {
 	applied := endpoint.Status{State: endpoint.Healthy, Ready: 1, AppliedRevision: 1, AppliedGeneration: 3}
 	workload := func(s endpoint.State, message string, ready int) *status.Workload {

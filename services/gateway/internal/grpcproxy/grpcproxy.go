@@ -54,7 +54,7 @@ func (p *Proxy) Handle(_ any, down grpc.ServerStream) error {
 	if method.Streams {
 		bind = p.stopping.Bind
 	}
-	ctx, cancel := bind(metadata.NewOutgoingContext(down.Context(), withAddress(down.Context(), Outgoing(md))))
+	ctx, cancel := bind(metadata.NewOutgoingContext(down.Context(), WithAddress(down.Context(), Outgoing(md))))
 	defer cancel(nil)
 	up, err := p.open(ctx, cancel, conn, name)
 	if err != nil {

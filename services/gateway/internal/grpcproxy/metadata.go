@@ -23,8 +23,8 @@ func Outgoing(in metadata.MD) metadata.MD {
 	return out
 }
 
-// withAddress tells services where a call comes from, for the audit log.
-func withAddress(ctx context.Context, out metadata.MD) metadata.MD {
+// WithAddress tells services where a call comes from, for the audit log.
+func WithAddress(ctx context.Context, out metadata.MD) metadata.MD {
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		out.Set(rpc.ClientAddressHeader, rpc.HostOf(p.Addr.String()))
 	}

@@ -172,5 +172,5 @@ func (s *Server) DeleteOperation(ctx context.Context, req *longrunningpb.DeleteO
 
 func passOn(ctx context.Context) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx)
-	return metadata.NewOutgoingContext(ctx, grpcproxy.Outgoing(md))
+	return metadata.NewOutgoingContext(ctx, grpcproxy.WithAddress(ctx, grpcproxy.Outgoing(md)))
 }

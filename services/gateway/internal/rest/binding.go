@@ -48,9 +48,10 @@ func (c contract) addOperations() {
 	methods := longrunningpb.File_google_longrunning_operations_proto.Services().ByName("Operations").Methods()
 	const one = "/v1/{name=workspaces/*/operations/*}"
 	for method, rule := range map[protoreflect.Name]*annotations.HttpRule{
-		"ListOperations": {Pattern: &annotations.HttpRule_Get{Get: "/v1/{name=workspaces/*}/operations"}},
-		"GetOperation":   {Pattern: &annotations.HttpRule_Get{Get: one}},
-		"WaitOperation":  {Pattern: &annotations.HttpRule_Post{Post: one + ":wait"}, Body: "*"},
+		"ListOperations":  {Pattern: &annotations.HttpRule_Get{Get: "/v1/{name=workspaces/*}/operations"}},
+		"GetOperation":    {Pattern: &annotations.HttpRule_Get{Get: one}},
+		"WaitOperation":   {Pattern: &annotations.HttpRule_Post{Post: one + ":wait"}, Body: "*"},
+		"CancelOperation": {Pattern: &annotations.HttpRule_Post{Post: one + ":cancel"}, Body: "*"},
 	} {
 		c.add(methods.ByName(method), rule)
 	}

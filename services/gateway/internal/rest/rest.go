@@ -45,8 +45,8 @@ func bindings() map[string][]register {
 			computev1.RegisterComputeTargetServiceHandler, computev1.RegisterWorkloadServiceHandler,
 		},
 		"deploy": {
-			deployv1.RegisterModelServiceHandler, deployv1.RegisterArtefactServiceHandler, deployv1.RegisterEndpointServiceHandler,
-			deployv1.RegisterEnvironmentServiceHandler,
+			deployv1.RegisterModelServiceHandler, deployv1.RegisterEndpointServiceHandler, deployv1.RegisterEnvironmentServiceHandler,
+			deployv1.RegisterArtefactServiceHandler, // after the endpoints: it has …/versions/*:read
 		},
 		"router":    {routerv1.RegisterRouterServiceHandler},
 		"telemetry": {telemetryv1.RegisterTelemetryServiceHandler},

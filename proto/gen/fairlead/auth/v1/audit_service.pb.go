@@ -35,7 +35,8 @@ type AuditEntry struct {
 	Principal string `protobuf:"bytes,3,opt,name=principal,proto3" json:"principal,omitempty"`
 	// The full gRPC method, also of a call by REST.
 	Method string `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
-	// The resource or parent that the call named.
+	// The resource that the call was about; of a call that makes one, that resource,
+	// or its parent where it has no name yet.
 	Resource string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
 	// The workspace of the resource: workspaces/{workspace}; empty outside workspaces.
 	Workspace string `protobuf:"bytes,6,opt,name=workspace,proto3" json:"workspace,omitempty"`
@@ -52,7 +53,11 @@ type AuditEntry struct {
 	// The service that answered.
 	Service string `protobuf:"bytes,12,opt,name=service,proto3" json:"service,omitempty"`
 	// How many equal calls it stands for, from 1.
-	Count         int64 `protobuf:"varint,13,opt,name=count,proto3" json:"count,omitempty"`
+	Count int64 `protobuf:"varint,13,opt,name=count,proto3" json:"count,omitempty"`
+	// What else matters of the request, never a secret: for CreateRoleBinding the
+	// principal, role and scope, as name=value, separated by spaces; empty for most
+	// methods. At most 500 characters.
+	Details       string `protobuf:"bytes,14,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -176,6 +181,13 @@ func (x *AuditEntry) GetCount() int64 {
 		return x.Count
 	}
 	return 0
+}
+
+func (x *AuditEntry) GetDetails() string {
+	if x != nil {
+		return x.Details
+	}
+	return ""
 }
 
 // Request of ListAuditEntries.
@@ -447,7 +459,7 @@ var File_fairlead_auth_v1_audit_service_proto protoreflect.FileDescriptor
 
 const file_fairlead_auth_v1_audit_service_proto_rawDesc = "" +
 	"\n" +
-	"$fairlead/auth/v1/audit_service.proto\x12\x10fairlead.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x02\n" +
+	"$fairlead/auth/v1/audit_service.proto\x12\x10fairlead.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x03\n" +
 	"\n" +
 	"AuditEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
@@ -464,7 +476,8 @@ const file_fairlead_auth_v1_audit_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\v \x01(\tR\trequestId\x12\x18\n" +
 	"\aservice\x18\f \x01(\tR\aservice\x12\x14\n" +
-	"\x05count\x18\r \x01(\x03R\x05count\"\xe3\x02\n" +
+	"\x05count\x18\r \x01(\x03R\x05count\x12\x18\n" +
+	"\adetails\x18\x0e \x01(\tR\adetails\"\xe3\x02\n" +
 	"\x17ListAuditEntriesRequest\x12\x1e\n" +
 	"\x06parent\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06parent\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +

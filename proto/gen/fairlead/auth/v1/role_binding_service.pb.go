@@ -98,7 +98,7 @@ type RoleBinding struct {
 	// Which role.
 	Role Role `protobuf:"varint,3,opt,name=role,proto3,enum=fairlead.auth.v1.Role" json:"role,omitempty"`
 	// Where: the workspace, or workspaces/{workspace}/endpoints/{endpoint} for one
-	// endpoint, which need not exist yet. Empty means the workspace.
+	// endpoint. It ends with the endpoint. Empty means the workspace.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
 	// When it was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

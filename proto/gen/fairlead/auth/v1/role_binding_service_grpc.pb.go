@@ -36,7 +36,9 @@ type RoleBindingServiceClient interface {
 	ListRoleBindings(ctx context.Context, in *ListRoleBindingsRequest, opts ...grpc.CallOption) (*ListRoleBindingsResponse, error)
 	// Gets a role binding.
 	GetRoleBinding(ctx context.Context, in *GetRoleBindingRequest, opts ...grpc.CallOption) (*RoleBinding, error)
-	// Gives a principal a role. A binding can't be changed, only deleted.
+	// Gives a principal a role. A binding can't be changed, only deleted. Service
+	// principals and endpoints must exist; users and groups are known to the identity
+	// provider only, and their names are believed.
 	CreateRoleBinding(ctx context.Context, in *CreateRoleBindingRequest, opts ...grpc.CallOption) (*RoleBinding, error)
 	// Takes the role away, at once.
 	DeleteRoleBinding(ctx context.Context, in *DeleteRoleBindingRequest, opts ...grpc.CallOption) (*DeleteRoleBindingResponse, error)
@@ -101,7 +103,9 @@ type RoleBindingServiceServer interface {
 	ListRoleBindings(context.Context, *ListRoleBindingsRequest) (*ListRoleBindingsResponse, error)
 	// Gets a role binding.
 	GetRoleBinding(context.Context, *GetRoleBindingRequest) (*RoleBinding, error)
-	// Gives a principal a role. A binding can't be changed, only deleted.
+	// Gives a principal a role. A binding can't be changed, only deleted. Service
+	// principals and endpoints must exist; users and groups are known to the identity
+	// provider only, and their names are believed.
 	CreateRoleBinding(context.Context, *CreateRoleBindingRequest) (*RoleBinding, error)
 	// Takes the role away, at once.
 	DeleteRoleBinding(context.Context, *DeleteRoleBindingRequest) (*DeleteRoleBindingResponse, error)

@@ -916,7 +916,9 @@ type Replica struct {
 	// How many requests it works on at the same time.
 	MaxConcurrentRequests int32 `protobuf:"varint,10,opt,name=max_concurrent_requests,json=maxConcurrentRequests,proto3" json:"max_concurrent_requests,omitempty"`
 	// What its processes use; left out where the target does not say.
-	Usage         *ReplicaUsage `protobuf:"bytes,11,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *ReplicaUsage `protobuf:"bytes,11,opt,name=usage,proto3" json:"usage,omitempty"`
+	// The last unexpected end of its process; left out when there was none. It stays when the replica is ready again.
+	LastFailure   *ReplicaFailure `protobuf:"bytes,12,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1028,6 +1030,77 @@ func (x *Replica) GetUsage() *ReplicaUsage {
 	return nil
 }
 
+func (x *Replica) GetLastFailure() *ReplicaFailure {
+	if x != nil {
+		return x.LastFailure
+	}
+	return nil
+}
+
+// ReplicaFailure is an unexpected end of a replica's process.
+type ReplicaFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A stable word in UpperCamelCase, for programs; such as OutOfMemory.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What happened, in plain words.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// When it was seen.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaFailure) Reset() {
+	*x = ReplicaFailure{}
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaFailure) ProtoMessage() {}
+
+func (x *ReplicaFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaFailure.ProtoReflect.Descriptor instead.
+func (*ReplicaFailure) Descriptor() ([]byte, []int) {
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReplicaFailure) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReplicaFailure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ReplicaFailure) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // ReplicaUsage is what a replica's processes use.
 type ReplicaUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1043,7 +1116,7 @@ type ReplicaUsage struct {
 
 func (x *ReplicaUsage) Reset() {
 	*x = ReplicaUsage{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1128,7 @@ func (x *ReplicaUsage) String() string {
 func (*ReplicaUsage) ProtoMessage() {}
 
 func (x *ReplicaUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1141,7 @@ func (x *ReplicaUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaUsage.ProtoReflect.Descriptor instead.
 func (*ReplicaUsage) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{9}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReplicaUsage) GetMemoryBytes() int64 {
@@ -1108,7 +1181,7 @@ type ApplyWorkloadRequest struct {
 
 func (x *ApplyWorkloadRequest) Reset() {
 	*x = ApplyWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1193,7 @@ func (x *ApplyWorkloadRequest) String() string {
 func (*ApplyWorkloadRequest) ProtoMessage() {}
 
 func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1206,7 @@ func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*ApplyWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{10}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApplyWorkloadRequest) GetName() string {
@@ -1168,7 +1241,7 @@ type GetWorkloadRequest struct {
 
 func (x *GetWorkloadRequest) Reset() {
 	*x = GetWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1253,7 @@ func (x *GetWorkloadRequest) String() string {
 func (*GetWorkloadRequest) ProtoMessage() {}
 
 func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1266,7 @@ func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{11}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetWorkloadRequest) GetName() string {
@@ -1218,7 +1291,7 @@ type ListWorkloadsRequest struct {
 
 func (x *ListWorkloadsRequest) Reset() {
 	*x = ListWorkloadsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1303,7 @@ func (x *ListWorkloadsRequest) String() string {
 func (*ListWorkloadsRequest) ProtoMessage() {}
 
 func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1316,7 @@ func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{12}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListWorkloadsRequest) GetParent() string {
@@ -1280,7 +1353,7 @@ type ListWorkloadsResponse struct {
 
 func (x *ListWorkloadsResponse) Reset() {
 	*x = ListWorkloadsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1365,7 @@ func (x *ListWorkloadsResponse) String() string {
 func (*ListWorkloadsResponse) ProtoMessage() {}
 
 func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1378,7 @@ func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{13}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListWorkloadsResponse) GetWorkloads() []*Workload {
@@ -1333,7 +1406,7 @@ type DeleteWorkloadRequest struct {
 
 func (x *DeleteWorkloadRequest) Reset() {
 	*x = DeleteWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1418,7 @@ func (x *DeleteWorkloadRequest) String() string {
 func (*DeleteWorkloadRequest) ProtoMessage() {}
 
 func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1431,7 @@ func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{14}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteWorkloadRequest) GetName() string {
@@ -1377,7 +1450,7 @@ type DeleteWorkloadResponse struct {
 
 func (x *DeleteWorkloadResponse) Reset() {
 	*x = DeleteWorkloadResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1462,7 @@ func (x *DeleteWorkloadResponse) String() string {
 func (*DeleteWorkloadResponse) ProtoMessage() {}
 
 func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1475,7 @@ func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{15}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{16}
 }
 
 // Request of WatchWorkloads.
@@ -1414,7 +1487,7 @@ type WatchWorkloadsRequest struct {
 
 func (x *WatchWorkloadsRequest) Reset() {
 	*x = WatchWorkloadsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1499,7 @@ func (x *WatchWorkloadsRequest) String() string {
 func (*WatchWorkloadsRequest) ProtoMessage() {}
 
 func (x *WatchWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1512,7 @@ func (x *WatchWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*WatchWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{16}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{17}
 }
 
 // Answer of WatchWorkloads: one change, or the mark that the state so far is complete.
@@ -1459,7 +1532,7 @@ type WatchWorkloadsResponse struct {
 
 func (x *WatchWorkloadsResponse) Reset() {
 	*x = WatchWorkloadsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1544,7 @@ func (x *WatchWorkloadsResponse) String() string {
 func (*WatchWorkloadsResponse) ProtoMessage() {}
 
 func (x *WatchWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1557,7 @@ func (x *WatchWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*WatchWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{17}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchWorkloadsResponse) GetEvent() isWatchWorkloadsResponse_Event {
@@ -1567,7 +1640,7 @@ type ReadWorkloadLogsRequest struct {
 
 func (x *ReadWorkloadLogsRequest) Reset() {
 	*x = ReadWorkloadLogsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1652,7 @@ func (x *ReadWorkloadLogsRequest) String() string {
 func (*ReadWorkloadLogsRequest) ProtoMessage() {}
 
 func (x *ReadWorkloadLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1665,7 @@ func (x *ReadWorkloadLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadWorkloadLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadWorkloadLogsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{18}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadWorkloadLogsRequest) GetName() string {
@@ -1648,7 +1721,7 @@ type ReadWorkloadLogsResponse struct {
 
 func (x *ReadWorkloadLogsResponse) Reset() {
 	*x = ReadWorkloadLogsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1733,7 @@ func (x *ReadWorkloadLogsResponse) String() string {
 func (*ReadWorkloadLogsResponse) ProtoMessage() {}
 
 func (x *ReadWorkloadLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1746,7 @@ func (x *ReadWorkloadLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadWorkloadLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadWorkloadLogsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{19}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadWorkloadLogsResponse) GetLines() []*LogLine {
@@ -1698,7 +1771,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1783,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1796,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{20}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogLine) GetTime() *timestamppb.Timestamp {
@@ -1827,7 +1900,7 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\rinitial_delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\finitialDelay\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12+\n" +
 	"\x11success_threshold\x18\x04 \x01(\x05R\x10successThreshold\x12+\n" +
-	"\x11failure_threshold\x18\x05 \x01(\x05R\x10failureThreshold\"\xc3\x04\n" +
+	"\x11failure_threshold\x18\x05 \x01(\x05R\x10failureThreshold\"\x8b\x05\n" +
 	"\aReplica\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -1843,7 +1916,8 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\faccelerators\x18\t \x03(\tR\faccelerators\x126\n" +
 	"\x17max_concurrent_requests\x18\n" +
 	" \x01(\x05R\x15maxConcurrentRequests\x127\n" +
-	"\x05usage\x18\v \x01(\v2!.fairlead.compute.v1.ReplicaUsageR\x05usage\"\x99\x01\n" +
+	"\x05usage\x18\v \x01(\v2!.fairlead.compute.v1.ReplicaUsageR\x05usage\x12F\n" +
+	"\flast_failure\x18\f \x01(\v2#.fairlead.compute.v1.ReplicaFailureR\vlastFailure\"\x99\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x12\n" +
@@ -1851,7 +1925,11 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\vSTATE_READY\x10\x03\x12\x12\n" +
 	"\x0eSTATE_DRAINING\x10\x04\x12\x15\n" +
 	"\x11STATE_BACKING_OFF\x10\x05\x12\x16\n" +
-	"\x12STATE_UNRESPONSIVE\x10\x06\"\x93\x01\n" +
+	"\x12STATE_UNRESPONSIVE\x10\x06\"r\n" +
+	"\x0eReplicaFailure\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x93\x01\n" +
 	"\fReplicaUsage\x12!\n" +
 	"\fmemory_bytes\x18\x01 \x01(\x03R\vmemoryBytes\x12*\n" +
 	"\x11memory_peak_bytes\x18\x02 \x01(\x03R\x0fmemoryPeakBytes\x124\n" +
@@ -1914,7 +1992,7 @@ func file_fairlead_compute_v1_workload_service_proto_rawDescGZIP() []byte {
 }
 
 var file_fairlead_compute_v1_workload_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fairlead_compute_v1_workload_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_fairlead_compute_v1_workload_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_fairlead_compute_v1_workload_service_proto_goTypes = []any{
 	(Workload_State)(0),              // 0: fairlead.compute.v1.Workload.State
 	(Replica_State)(0),               // 1: fairlead.compute.v1.Replica.State
@@ -1927,68 +2005,71 @@ var file_fairlead_compute_v1_workload_service_proto_goTypes = []any{
 	(*ModelMount)(nil),               // 8: fairlead.compute.v1.ModelMount
 	(*Probe)(nil),                    // 9: fairlead.compute.v1.Probe
 	(*Replica)(nil),                  // 10: fairlead.compute.v1.Replica
-	(*ReplicaUsage)(nil),             // 11: fairlead.compute.v1.ReplicaUsage
-	(*ApplyWorkloadRequest)(nil),     // 12: fairlead.compute.v1.ApplyWorkloadRequest
-	(*GetWorkloadRequest)(nil),       // 13: fairlead.compute.v1.GetWorkloadRequest
-	(*ListWorkloadsRequest)(nil),     // 14: fairlead.compute.v1.ListWorkloadsRequest
-	(*ListWorkloadsResponse)(nil),    // 15: fairlead.compute.v1.ListWorkloadsResponse
-	(*DeleteWorkloadRequest)(nil),    // 16: fairlead.compute.v1.DeleteWorkloadRequest
-	(*DeleteWorkloadResponse)(nil),   // 17: fairlead.compute.v1.DeleteWorkloadResponse
-	(*WatchWorkloadsRequest)(nil),    // 18: fairlead.compute.v1.WatchWorkloadsRequest
-	(*WatchWorkloadsResponse)(nil),   // 19: fairlead.compute.v1.WatchWorkloadsResponse
-	(*ReadWorkloadLogsRequest)(nil),  // 20: fairlead.compute.v1.ReadWorkloadLogsRequest
-	(*ReadWorkloadLogsResponse)(nil), // 21: fairlead.compute.v1.ReadWorkloadLogsResponse
-	(*LogLine)(nil),                  // 22: fairlead.compute.v1.LogLine
-	nil,                              // 23: fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
-	(*v1.Condition)(nil),             // 24: fairlead.resource.v1.Condition
-	(*timestamppb.Timestamp)(nil),    // 25: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
+	(*ReplicaFailure)(nil),           // 11: fairlead.compute.v1.ReplicaFailure
+	(*ReplicaUsage)(nil),             // 12: fairlead.compute.v1.ReplicaUsage
+	(*ApplyWorkloadRequest)(nil),     // 13: fairlead.compute.v1.ApplyWorkloadRequest
+	(*GetWorkloadRequest)(nil),       // 14: fairlead.compute.v1.GetWorkloadRequest
+	(*ListWorkloadsRequest)(nil),     // 15: fairlead.compute.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),    // 16: fairlead.compute.v1.ListWorkloadsResponse
+	(*DeleteWorkloadRequest)(nil),    // 17: fairlead.compute.v1.DeleteWorkloadRequest
+	(*DeleteWorkloadResponse)(nil),   // 18: fairlead.compute.v1.DeleteWorkloadResponse
+	(*WatchWorkloadsRequest)(nil),    // 19: fairlead.compute.v1.WatchWorkloadsRequest
+	(*WatchWorkloadsResponse)(nil),   // 20: fairlead.compute.v1.WatchWorkloadsResponse
+	(*ReadWorkloadLogsRequest)(nil),  // 21: fairlead.compute.v1.ReadWorkloadLogsRequest
+	(*ReadWorkloadLogsResponse)(nil), // 22: fairlead.compute.v1.ReadWorkloadLogsResponse
+	(*LogLine)(nil),                  // 23: fairlead.compute.v1.LogLine
+	nil,                              // 24: fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
+	(*v1.Condition)(nil),             // 25: fairlead.resource.v1.Condition
+	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 27: google.protobuf.Duration
 }
 var file_fairlead_compute_v1_workload_service_proto_depIdxs = []int32{
 	3,  // 0: fairlead.compute.v1.Workload.spec:type_name -> fairlead.compute.v1.WorkloadSpec
 	0,  // 1: fairlead.compute.v1.Workload.state:type_name -> fairlead.compute.v1.Workload.State
-	24, // 2: fairlead.compute.v1.Workload.ready:type_name -> fairlead.resource.v1.Condition
+	25, // 2: fairlead.compute.v1.Workload.ready:type_name -> fairlead.resource.v1.Condition
 	10, // 3: fairlead.compute.v1.Workload.replicas:type_name -> fairlead.compute.v1.Replica
-	25, // 4: fairlead.compute.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
+	26, // 4: fairlead.compute.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 5: fairlead.compute.v1.WorkloadSpec.resources:type_name -> fairlead.compute.v1.ReplicaResources
 	6,  // 6: fairlead.compute.v1.WorkloadSpec.source:type_name -> fairlead.compute.v1.Bundle
 	8,  // 7: fairlead.compute.v1.WorkloadSpec.models:type_name -> fairlead.compute.v1.ModelMount
-	23, // 8: fairlead.compute.v1.WorkloadSpec.environment_variables:type_name -> fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
-	26, // 9: fairlead.compute.v1.WorkloadSpec.scoring_timeout:type_name -> google.protobuf.Duration
+	24, // 8: fairlead.compute.v1.WorkloadSpec.environment_variables:type_name -> fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
+	27, // 9: fairlead.compute.v1.WorkloadSpec.scoring_timeout:type_name -> google.protobuf.Duration
 	9,  // 10: fairlead.compute.v1.WorkloadSpec.liveness_probe:type_name -> fairlead.compute.v1.Probe
-	26, // 11: fairlead.compute.v1.WorkloadSpec.drain_timeout:type_name -> google.protobuf.Duration
+	27, // 11: fairlead.compute.v1.WorkloadSpec.drain_timeout:type_name -> google.protobuf.Duration
 	4,  // 12: fairlead.compute.v1.WorkloadSpec.python:type_name -> fairlead.compute.v1.PythonEnvironment
 	7,  // 13: fairlead.compute.v1.Bundle.files:type_name -> fairlead.compute.v1.File
 	7,  // 14: fairlead.compute.v1.ModelMount.files:type_name -> fairlead.compute.v1.File
-	26, // 15: fairlead.compute.v1.Probe.period:type_name -> google.protobuf.Duration
-	26, // 16: fairlead.compute.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
-	26, // 17: fairlead.compute.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	27, // 15: fairlead.compute.v1.Probe.period:type_name -> google.protobuf.Duration
+	27, // 16: fairlead.compute.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
+	27, // 17: fairlead.compute.v1.Probe.timeout:type_name -> google.protobuf.Duration
 	1,  // 18: fairlead.compute.v1.Replica.state:type_name -> fairlead.compute.v1.Replica.State
-	25, // 19: fairlead.compute.v1.Replica.start_time:type_name -> google.protobuf.Timestamp
-	11, // 20: fairlead.compute.v1.Replica.usage:type_name -> fairlead.compute.v1.ReplicaUsage
-	26, // 21: fairlead.compute.v1.ReplicaUsage.cpu_time:type_name -> google.protobuf.Duration
-	3,  // 22: fairlead.compute.v1.ApplyWorkloadRequest.spec:type_name -> fairlead.compute.v1.WorkloadSpec
-	2,  // 23: fairlead.compute.v1.ListWorkloadsResponse.workloads:type_name -> fairlead.compute.v1.Workload
-	2,  // 24: fairlead.compute.v1.WatchWorkloadsResponse.changed:type_name -> fairlead.compute.v1.Workload
-	22, // 25: fairlead.compute.v1.ReadWorkloadLogsResponse.lines:type_name -> fairlead.compute.v1.LogLine
-	25, // 26: fairlead.compute.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	12, // 27: fairlead.compute.v1.WorkloadService.ApplyWorkload:input_type -> fairlead.compute.v1.ApplyWorkloadRequest
-	13, // 28: fairlead.compute.v1.WorkloadService.GetWorkload:input_type -> fairlead.compute.v1.GetWorkloadRequest
-	14, // 29: fairlead.compute.v1.WorkloadService.ListWorkloads:input_type -> fairlead.compute.v1.ListWorkloadsRequest
-	16, // 30: fairlead.compute.v1.WorkloadService.DeleteWorkload:input_type -> fairlead.compute.v1.DeleteWorkloadRequest
-	18, // 31: fairlead.compute.v1.WorkloadService.WatchWorkloads:input_type -> fairlead.compute.v1.WatchWorkloadsRequest
-	20, // 32: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:input_type -> fairlead.compute.v1.ReadWorkloadLogsRequest
-	2,  // 33: fairlead.compute.v1.WorkloadService.ApplyWorkload:output_type -> fairlead.compute.v1.Workload
-	2,  // 34: fairlead.compute.v1.WorkloadService.GetWorkload:output_type -> fairlead.compute.v1.Workload
-	15, // 35: fairlead.compute.v1.WorkloadService.ListWorkloads:output_type -> fairlead.compute.v1.ListWorkloadsResponse
-	17, // 36: fairlead.compute.v1.WorkloadService.DeleteWorkload:output_type -> fairlead.compute.v1.DeleteWorkloadResponse
-	19, // 37: fairlead.compute.v1.WorkloadService.WatchWorkloads:output_type -> fairlead.compute.v1.WatchWorkloadsResponse
-	21, // 38: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:output_type -> fairlead.compute.v1.ReadWorkloadLogsResponse
-	33, // [33:39] is the sub-list for method output_type
-	27, // [27:33] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	26, // 19: fairlead.compute.v1.Replica.start_time:type_name -> google.protobuf.Timestamp
+	12, // 20: fairlead.compute.v1.Replica.usage:type_name -> fairlead.compute.v1.ReplicaUsage
+	11, // 21: fairlead.compute.v1.Replica.last_failure:type_name -> fairlead.compute.v1.ReplicaFailure
+	26, // 22: fairlead.compute.v1.ReplicaFailure.time:type_name -> google.protobuf.Timestamp
+	27, // 23: fairlead.compute.v1.ReplicaUsage.cpu_time:type_name -> google.protobuf.Duration
+	3,  // 24: fairlead.compute.v1.ApplyWorkloadRequest.spec:type_name -> fairlead.compute.v1.WorkloadSpec
+	2,  // 25: fairlead.compute.v1.ListWorkloadsResponse.workloads:type_name -> fairlead.compute.v1.Workload
+	2,  // 26: fairlead.compute.v1.WatchWorkloadsResponse.changed:type_name -> fairlead.compute.v1.Workload
+	23, // 27: fairlead.compute.v1.ReadWorkloadLogsResponse.lines:type_name -> fairlead.compute.v1.LogLine
+	26, // 28: fairlead.compute.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	13, // 29: fairlead.compute.v1.WorkloadService.ApplyWorkload:input_type -> fairlead.compute.v1.ApplyWorkloadRequest
+	14, // 30: fairlead.compute.v1.WorkloadService.GetWorkload:input_type -> fairlead.compute.v1.GetWorkloadRequest
+	15, // 31: fairlead.compute.v1.WorkloadService.ListWorkloads:input_type -> fairlead.compute.v1.ListWorkloadsRequest
+	17, // 32: fairlead.compute.v1.WorkloadService.DeleteWorkload:input_type -> fairlead.compute.v1.DeleteWorkloadRequest
+	19, // 33: fairlead.compute.v1.WorkloadService.WatchWorkloads:input_type -> fairlead.compute.v1.WatchWorkloadsRequest
+	21, // 34: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:input_type -> fairlead.compute.v1.ReadWorkloadLogsRequest
+	2,  // 35: fairlead.compute.v1.WorkloadService.ApplyWorkload:output_type -> fairlead.compute.v1.Workload
+	2,  // 36: fairlead.compute.v1.WorkloadService.GetWorkload:output_type -> fairlead.compute.v1.Workload
+	16, // 37: fairlead.compute.v1.WorkloadService.ListWorkloads:output_type -> fairlead.compute.v1.ListWorkloadsResponse
+	18, // 38: fairlead.compute.v1.WorkloadService.DeleteWorkload:output_type -> fairlead.compute.v1.DeleteWorkloadResponse
+	20, // 39: fairlead.compute.v1.WorkloadService.WatchWorkloads:output_type -> fairlead.compute.v1.WatchWorkloadsResponse
+	22, // 40: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:output_type -> fairlead.compute.v1.ReadWorkloadLogsResponse
+	35, // [35:41] is the sub-list for method output_type
+	29, // [29:35] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_compute_v1_workload_service_proto_init() }
@@ -1996,7 +2077,7 @@ func file_fairlead_compute_v1_workload_service_proto_init() {
 	if File_fairlead_compute_v1_workload_service_proto != nil {
 		return
 	}
-	file_fairlead_compute_v1_workload_service_proto_msgTypes[17].OneofWrappers = []any{
+	file_fairlead_compute_v1_workload_service_proto_msgTypes[18].OneofWrappers = []any{
 		(*WatchWorkloadsResponse_Changed)(nil),
 		(*WatchWorkloadsResponse_Deleted)(nil),
 		(*WatchWorkloadsResponse_Synced)(nil),
@@ -2007,7 +2088,7 @@ func file_fairlead_compute_v1_workload_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_compute_v1_workload_service_proto_rawDesc), len(file_fairlead_compute_v1_workload_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

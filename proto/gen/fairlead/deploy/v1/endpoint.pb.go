@@ -1054,9 +1054,14 @@ type ReplicaStatus struct {
 	// The most that memory_bytes has been.
 	MemoryPeakBytes int64 `protobuf:"varint,9,opt,name=memory_peak_bytes,json=memoryPeakBytes,proto3" json:"memory_peak_bytes,omitempty"`
 	// Processor time that its processes have used, in seconds.
-	CpuSeconds    float64 `protobuf:"fixed64,10,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CpuSeconds float64 `protobuf:"fixed64,10,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`
+	// Why its process ended unexpectedly the last time, as "REASON: what happened"; empty when it never did.
+	// It stays when the replica is ready again.
+	LastFailure string `protobuf:"bytes,11,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	// When that was seen.
+	LastFailureTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_failure_time,json=lastFailureTime,proto3" json:"last_failure_time,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReplicaStatus) Reset() {
@@ -1157,6 +1162,20 @@ func (x *ReplicaStatus) GetCpuSeconds() float64 {
 		return x.CpuSeconds
 	}
 	return 0
+}
+
+func (x *ReplicaStatus) GetLastFailure() string {
+	if x != nil {
+		return x.LastFailure
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetLastFailureTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastFailureTime
+	}
+	return nil
 }
 
 // ReplicaResources are requests, by which replicas are placed, and limits.
@@ -1594,7 +1613,7 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x05R\x04from\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\x05R\x02to\x12 \n" +
-	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xce\x02\n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xb9\x03\n" +
 	"\rReplicaStatus\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -1608,7 +1627,9 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\x11memory_peak_bytes\x18\t \x01(\x03R\x0fmemoryPeakBytes\x12\x1f\n" +
 	"\vcpu_seconds\x18\n" +
 	" \x01(\x01R\n" +
-	"cpuSeconds\"\x9a\x01\n" +
+	"cpuSeconds\x12!\n" +
+	"\flast_failure\x18\v \x01(\tR\vlastFailure\x12F\n" +
+	"\x11last_failure_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x0flastFailureTime\"\x9a\x01\n" +
 	"\x10ReplicaResources\x12\x10\n" +
 	"\x03cpu\x18\x01 \x01(\x01R\x03cpu\x12\x1b\n" +
 	"\tcpu_limit\x18\x02 \x01(\x01R\bcpuLimit\x12\x1b\n" +
@@ -1701,17 +1722,18 @@ var file_fairlead_deploy_v1_endpoint_proto_depIdxs = []int32{
 	21, // 25: fairlead.deploy.v1.Autoscale.idle_time:type_name -> google.protobuf.Duration
 	17, // 26: fairlead.deploy.v1.ScalingStatus.decisions:type_name -> fairlead.deploy.v1.ScalingStatus.Decision
 	19, // 27: fairlead.deploy.v1.ReplicaStatus.start_time:type_name -> google.protobuf.Timestamp
-	21, // 28: fairlead.deploy.v1.RequestSettings.scoring_timeout:type_name -> google.protobuf.Duration
-	21, // 29: fairlead.deploy.v1.RequestSettings.max_queue_wait:type_name -> google.protobuf.Duration
-	21, // 30: fairlead.deploy.v1.Probe.period:type_name -> google.protobuf.Duration
-	21, // 31: fairlead.deploy.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
-	21, // 32: fairlead.deploy.v1.Probe.timeout:type_name -> google.protobuf.Duration
-	19, // 33: fairlead.deploy.v1.ScalingStatus.Decision.time:type_name -> google.protobuf.Timestamp
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	19, // 28: fairlead.deploy.v1.ReplicaStatus.last_failure_time:type_name -> google.protobuf.Timestamp
+	21, // 29: fairlead.deploy.v1.RequestSettings.scoring_timeout:type_name -> google.protobuf.Duration
+	21, // 30: fairlead.deploy.v1.RequestSettings.max_queue_wait:type_name -> google.protobuf.Duration
+	21, // 31: fairlead.deploy.v1.Probe.period:type_name -> google.protobuf.Duration
+	21, // 32: fairlead.deploy.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
+	21, // 33: fairlead.deploy.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	19, // 34: fairlead.deploy.v1.ScalingStatus.Decision.time:type_name -> google.protobuf.Timestamp
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_deploy_v1_endpoint_proto_init() }

@@ -985,7 +985,9 @@ type EndpointVersionRevision struct {
 	// What it runs; output fields are left out.
 	Version *EndpointVersion `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	// What it changed.
-	Differences   []*EndpointVersionRevision_Difference `protobuf:"bytes,7,rep,name=differences,proto3" json:"differences,omitempty"`
+	Differences []*EndpointVersionRevision_Difference `protobuf:"bytes,7,rep,name=differences,proto3" json:"differences,omitempty"`
+	// Whether it was cancelled before it was whole.
+	Cancelled     bool `protobuf:"varint,8,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1067,6 +1069,13 @@ func (x *EndpointVersionRevision) GetDifferences() []*EndpointVersionRevision_Di
 		return x.Differences
 	}
 	return nil
+}
+
+func (x *EndpointVersionRevision) GetCancelled() bool {
+	if x != nil {
+		return x.Cancelled
+	}
+	return false
 }
 
 // Request of RollbackEndpointVersion.
@@ -1595,7 +1604,7 @@ func (x *ConvertConfigResponse) GetMissingFiles() []string {
 // Difference is one field that the revision changed.
 type EndpointVersionRevision_Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The field's path, for example "resources.cpu".
+	// The field's path with the names that JSON has, for example "resources.memoryGb".
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	// The value in the revision before, as JSON; empty when it was not set.
 	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
@@ -1793,7 +1802,7 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"#ListEndpointVersionRevisionsRequest\x12\x1e\n" +
 	"\x06parent\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06parent\"q\n" +
 	"$ListEndpointVersionRevisionsResponse\x12I\n" +
-	"\trevisions\x18\x01 \x03(\v2+.fairlead.deploy.v1.EndpointVersionRevisionR\trevisions\"\xb0\x03\n" +
+	"\trevisions\x18\x01 \x03(\v2+.fairlead.deploy.v1.EndpointVersionRevisionR\trevisions\"\xce\x03\n" +
 	"\x17EndpointVersionRevision\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1803,7 +1812,8 @@ const file_fairlead_deploy_v1_endpoint_service_proto_rawDesc = "" +
 	"\aserving\x18\x04 \x01(\bR\aserving\x12\x18\n" +
 	"\afailure\x18\x05 \x01(\tR\afailure\x12=\n" +
 	"\aversion\x18\x06 \x01(\v2#.fairlead.deploy.v1.EndpointVersionR\aversion\x12X\n" +
-	"\vdifferences\x18\a \x03(\v26.fairlead.deploy.v1.EndpointVersionRevision.DifferenceR\vdifferences\x1aP\n" +
+	"\vdifferences\x18\a \x03(\v26.fairlead.deploy.v1.EndpointVersionRevision.DifferenceR\vdifferences\x12\x1c\n" +
+	"\tcancelled\x18\b \x01(\bR\tcancelled\x1aP\n" +
 	"\n" +
 	"Difference\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +

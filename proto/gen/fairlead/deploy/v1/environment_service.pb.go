@@ -755,7 +755,11 @@ type RegisterEnvironmentRequest struct {
 	// Check everything, change nothing.
 	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// A UUID; the same request sent again has the same effect as once, for an hour.
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// With validate_only: the compute target that must have what the environment
+	// asks, alone or in the form workspaces/{workspace}/computeTargets/{target};
+	// empty means that none is asked.
+	ComputeTarget string `protobuf:"bytes,6,opt,name=compute_target,json=computeTarget,proto3" json:"compute_target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -821,6 +825,13 @@ func (x *RegisterEnvironmentRequest) GetValidateOnly() bool {
 func (x *RegisterEnvironmentRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RegisterEnvironmentRequest) GetComputeTarget() string {
+	if x != nil {
+		return x.ComputeTarget
 	}
 	return ""
 }
@@ -997,7 +1008,7 @@ const file_fairlead_deploy_v1_environment_service_proto_rawDesc = "" +
 	"\x14environment_versions\x18\x01 \x03(\v2&.fairlead.deploy.v1.EnvironmentVersionR\x13environmentVersions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\":\n" +
 	"\x1cGetEnvironmentVersionRequest\x12\x1a\n" +
-	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\"\xd6\x03\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\"\xfd\x03\n" +
 	"\x1aRegisterEnvironmentRequest\x12\x1e\n" +
 	"\x06parent\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06parent\x12\xe5\x01\n" +
 	"\x0eenvironment_id\x18\x02 \x01(\tB\xbd\x01\xbaH\xb9\x01\xba\x01\xb5\x01\n" +
@@ -1005,7 +1016,8 @@ const file_fairlead_deploy_v1_environment_service_proto_rawDesc = "" +
 	"\x13environment_version\x18\x03 \x01(\v2&.fairlead.deploy.v1.EnvironmentVersionB\x06\xbaH\x03\xc8\x01\x01R\x12environmentVersion\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12*\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\"v\n" +
+	"request_id\x18\x05 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\x12%\n" +
+	"\x0ecompute_target\x18\x06 \x01(\tR\rcomputeTarget\"v\n" +
 	"\x1fDeleteEnvironmentVersionRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +

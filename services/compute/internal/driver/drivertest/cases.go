@@ -260,6 +260,7 @@ func processesAreAdopted(t *testing.T, bed Bed) {
 	first := Begin(t, bed, dir, artefacts, true)
 	l := first.Launch("a", EchoScript)
 	l.Devices = []string{"GPU-x"}
+	l.LastFailure = replica.Failure{Reason: "OutOfMemory", Message: "used 2 GB", Time: l.CreateTime}
 	first.Driver.Start(l)
 	before := first.AwaitPhase(t, "a", replica.Answering)
 	first.Stop(t)
@@ -268,7 +269,8 @@ func processesAreAdopted(t *testing.T, bed Bed) {
 	}
 	second := Begin(t, bed, dir, artefacts, true)
 	after := second.AwaitPhase(t, "a", replica.Answering)
-	if after.Address != before.Address || after.Launch.Replica != "a" || len(after.Devices) != 1 || !after.CreateTime.Equal(l.CreateTime) {
+	if after.Address != before.Address || after.Launch.Replica != "a" || len(after.Devices) != 1 || !after.CreateTime.Equal(l.CreateTime) ||
+		after.LastFailure.Message != l.LastFailure.Message || !after.LastFailure.Time.Equal(l.CreateTime) {
 		t.Errorf("adopted %+v, was %+v", after, before)
 	}
 	bed.Kill(t, after)

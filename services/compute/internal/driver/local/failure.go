@@ -65,13 +65,15 @@ func (p *process) explain(w *watch, status exitStatus) (cause replica.Cause, can
 	words := logfile.LastWords(p.driver.logName(p.launch.WorkloadUID, p.launch.Replica), lastWords)
 	switch {
 	case w.cause.Reason != "":
-		cause = w.cause
+		cause, cannotStart = w.cause, w.cause.Reason == reasonInit || w.cause.Reason == reasonPort
 	case p.group.OOMKills() > 0:
 		cause = p.outOfMemory(p.group.PeakBytes())
 	case p.asked(p.drain):
 		return replica.Cause{Reason: reasonStopped, Message: "ended as it was told to"}, false
 	case status.known && status.code == scriptError:
 		cause, cannotStart = p.told(words), true
+	case status.signal == 0 && p.left().Reason != "":
+		cause = p.left()
 	case status.known && status.signal != 0:
 		cause = replica.Cause{Reason: replica.Killed, Message: fmt.Sprintf("the process was killed by signal %d (%s)", status.signal, status.signal)}
 		if status.signal == syscall.SIGKILL {
@@ -89,16 +91,24 @@ func (p *process) explain(w *watch, status exitStatus) (cause replica.Cause, can
 // told reads what the scorer has left about a script that cannot start; its last
 // words say it for a scorer that could not leave anything.
 func (p *process) told(words []string) replica.Cause {
-	var left struct{ Reason, Message string }
-	data, err := os.ReadFile(filepath.Join(p.dir, failureFile))
-	if err == nil && json.Unmarshal(data, &left) == nil && left.Reason != "" && left.Message != "" {
-		return replica.Cause{Reason: left.Reason, Message: left.Message}
+	if left := p.left(); left.Reason != "" {
+		return left
 	}
 	cause := replica.Cause{Reason: reasonScript, Message: "the script cannot start"}
 	if line := lastLine(words); line != "" {
 		cause.Message = strings.TrimPrefix(line, scorerPrefix)
 	}
 	return cause
+}
+
+// left reads what the scorer has left about its end; zero when there is nothing.
+func (p *process) left() replica.Cause {
+	var left struct{ Reason, Message string }
+	data, err := os.ReadFile(filepath.Join(p.dir, failureFile))
+	if err != nil || json.Unmarshal(data, &left) != nil || left.Reason == "" || left.Message == "" {
+		return replica.Cause{}
+	}
+	return replica.Cause{Reason: left.Reason, Message: left.Message}
 }
 
 // scorerPrefix begins the line with which a scorer ends.

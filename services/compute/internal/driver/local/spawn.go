@@ -138,7 +138,7 @@ func (p *process) command() []string {
 	if len(spec.Models) == 1 {
 		model = filepath.Join(models, spec.Models[0].Name, strconv.FormatInt(spec.Models[0].Version, 10))
 	}
-	return append(slices.Clone(p.driver.cfg.ScorerCommand),
+	command := append(slices.Clone(p.driver.cfg.ScorerCommand),
 		"--listen", "127.0.0.1:0",
 		"--address-file", filepath.Join(p.dir, addressFile), "--failure-file", filepath.Join(p.dir, failureFile),
 		"--source-dir", filepath.Join(p.dir, appFolder),
@@ -152,6 +152,10 @@ func (p *process) command() []string {
 		"--supervisor-lock", filepath.Join(p.driver.cfg.DataDir, lockFile),
 		"--orphan-grace", p.driver.cfg.OrphanGrace.String(),
 	)
+	if spec.Limit.MemoryBytes > 0 {
+		command = append(command, "--memory-limited")
+	}
+	return command
 }
 
 // workers is one for each request that is worked on at a time, unless the user sets WORKER_COUNT.

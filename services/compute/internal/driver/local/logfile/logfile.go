@@ -4,7 +4,8 @@
 // The process has the file open for appending. Whoever supervises it calls Mark
 // now and then: that notes how long the file is at this time, from which a line
 // gets its time (exact to the pause between two marks; what was written while
-// nobody supervised gets the time of the next mark), and keeps the size in
+// nobody supervised gets the time of the next mark, and without one that of the
+// last write), and keeps the size in
 // bounds: a full file is copied aside and emptied. Lines written in that very
 // moment can be lost.
 //

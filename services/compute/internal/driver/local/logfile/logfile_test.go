@@ -72,6 +72,17 @@ func TestLinesHaveTimes(t *testing.T) {
 	}
 }
 
+func TestLinesThatNobodyMarkedHaveTheTimeOfTheLastWrite(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "r")
+	write(t, begin(t, logfile.New(name, 1<<20)), "last words\n")
+	if err := os.Chtimes(name+".log", at(5), at(5)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"5 last words"}, plain(logfile.Tail(name, logfile.Part{}, 10, at(900)))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestSizeIsBounded(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "r")
 	l := logfile.New(name, 40)

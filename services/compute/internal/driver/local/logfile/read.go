@@ -126,6 +126,14 @@ func (f *Follower) Next(now time.Time) []Line {
 	return append(out, lines...)
 }
 
+// lastWrite says when the lines after the last mark were written at the latest.
+func lastWrite(f *os.File, now time.Time) time.Time {
+	if info, err := f.Stat(); err == nil && info.ModTime().Before(now) {
+		return info.ModTime()
+	}
+	return now
+}
+
 // ending says what to do with a last line that has no end yet.
 type ending int
 
@@ -144,7 +152,7 @@ func readFile(file string, from int64, now time.Time, last ending) ([]Line, int6
 	if _, err := f.Seek(from, io.SeekStart); err != nil {
 		return nil, from
 	}
-	times := clock{marks: readMarks(file), last: now}
+	times := clock{marks: readMarks(file), last: lastWrite(f, now)}
 	r := bufio.NewReaderSize(f, longestLine)
 	var out []Line
 	offset := from
