@@ -25,8 +25,8 @@ type Source struct {
 }
 
 // ScanSource finds the files of a source folder, but for those that the folder's
-// .amlignore names, or its .gitignore where it has no .amlignore. The ignore files
-// themselves are left out too. An error is the end of a sentence that begins with
+// .amlignore names, and that file. A .gitignore does not count: what a script
+// needs, its models for example, is often not under version control. An error is the end of a sentence that begins with
 // the folder, for example when the script is not among the files.
 func ScanSource(folder, script string) (Source, error) {
 	if info, err := os.Stat(folder); err != nil {
@@ -41,7 +41,7 @@ func ScanSource(folder, script string) (Source, error) {
 	found := Source{}
 	found.Files, err = scanFolder(folder, func(name string, isDir bool) bool {
 		switch {
-		case slices.Contains(ignoreFiles(), name):
+		case name == ignoreFile:
 			return true
 		case rules.leavesOut(name, isDir):
 			found.IgnoredBy = rules.name
@@ -60,8 +60,8 @@ func ScanSource(folder, script string) (Source, error) {
 	return Source{}, fmt.Errorf("does not hold the script %s", script)
 }
 
-// ignoreFiles gives the names of ignore files; the first that is there counts.
-func ignoreFiles() []string { return []string{".amlignore", ".gitignore"} }
+// ignoreFile is the name of the file that says what is not sent.
+const ignoreFile = ".amlignore"
 
 // ignore is an ignore file.
 type ignore struct {
@@ -70,22 +70,19 @@ type ignore struct {
 }
 
 func readIgnore(folder string) (ignore, error) {
-	for _, name := range ignoreFiles() {
-		file, err := os.Open(filepath.Join(folder, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return ignore{}, err
-		}
-		patterns, err := readPatterns(file)
-		_ = file.Close()
-		if err != nil {
-			return ignore{}, fmt.Errorf("holds a %s that cannot be read: %w", name, err)
-		}
-		return ignore{name: name, matcher: gitignore.NewMatcher(patterns)}, nil
+	file, err := os.Open(filepath.Join(folder, ignoreFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return ignore{}, nil
 	}
-	return ignore{}, nil
+	if err != nil {
+		return ignore{}, err
+	}
+	defer file.Close()
+	patterns, err := readPatterns(file)
+	if err != nil {
+		return ignore{}, fmt.Errorf("holds a %s that cannot be read: %w", ignoreFile, err)
+	}
+	return ignore{name: ignoreFile, matcher: gitignore.NewMatcher(patterns)}, nil
 }
 
 func readPatterns(file *os.File) ([]gitignore.Pattern, error) {

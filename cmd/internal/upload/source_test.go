@@ -21,15 +21,15 @@ func TestScanSource(t *testing.T) {
 		err       string
 	}{
 		{"nothing is named", map[string]string{"score.py": "", "lib/a.py": "", "__pycache__/a.pyc": ""}, "score.py", []string{"lib/a.py", "score.py"}, "", ""},
-		{"a .gitignore", map[string]string{
-			".gitignore": "# secrets\r\n.env\r\n*.key\n/backup/\n!keep.key\n", "score.py": "", ".env": "", "a.key": "", "keep.key": "",
+		{"an .amlignore", map[string]string{
+			".amlignore": "# secrets\r\n.env\r\n*.key\n/backup/\n!keep.key\n", "score.py": "", ".env": "", "a.key": "", "keep.key": "",
 			"backup/x": "", "lib/backup/x": "", "lib/b.key": "", "lib/.env": "",
-		}, "score.py", []string{"keep.key", "lib/backup/x", "score.py"}, ".gitignore", ""},
-		{"an .amlignore wins", map[string]string{".amlignore": "data\n", ".gitignore": "*.pkl\n", "score.py": "", "m.pkl": "", "data/x": "", "lib/data/y": ""},
-			"score.py", []string{"m.pkl", "score.py"}, ".amlignore", ""},
+		}, "score.py", []string{"keep.key", "lib/backup/x", "score.py"}, ".amlignore", ""},
+		{"a .gitignore does not count", map[string]string{".amlignore": "data\n", ".gitignore": "*.pkl\n", "score.py": "", "m.pkl": "", "data/x": "", "lib/data/y": ""},
+			"score.py", []string{".gitignore", "m.pkl", "score.py"}, ".amlignore", ""},
 		{"it names nothing that is there", map[string]string{".amlignore": "*.log\n", "score.py": ""}, "score.py", []string{"score.py"}, "", ""},
-		{"two stars", map[string]string{".gitignore": "**/cache/**\n", "src/score.py": "", "a/cache/x": "", "a/b": ""}, "src/score.py", []string{"a/b", "src/score.py"}, ".gitignore", ""},
-		{"the script is named", map[string]string{".gitignore": "*.py\n", "score.py": ""}, "score.py", nil, "", "holds a .gitignore that leaves out the script score.py"},
+		{"two stars", map[string]string{".amlignore": "**/cache/**\n", "src/score.py": "", "a/cache/x": "", "a/b": ""}, "src/score.py", []string{"a/b", "src/score.py"}, ".amlignore", ""},
+		{"the script is named", map[string]string{".amlignore": "*.py\n", "score.py": ""}, "score.py", nil, "", "holds a .amlignore that leaves out the script score.py"},
 		{"the script's folder is named", map[string]string{".amlignore": "src/\n", "src/score.py": ""}, "src/score.py", nil, "", "holds a .amlignore that leaves out the script src/score.py"},
 		{"no script", map[string]string{"a.py": ""}, "score.py", nil, "", "does not hold the script score.py"},
 	}

@@ -28,7 +28,7 @@ A computeType of AKSENDPOINT with versionName and trafficPercentile names the
 first version and its share. Further versions: fairlead endpoint create-version.
 
 With a source directory all its files are taken but for those that its .amlignore
-names, or its .gitignore; without one, the script alone.
+names; without one, the script alone.
 Everything that is wrong is reported at once, and then nothing is created.`
 
 func deploy(s *session.Session) *cobra.Command {
