@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,6 +40,7 @@ func TestToStatusOfOtherErrors(t *testing.T) {
 		{"unknown text is not sent", errors.New("secret path"), codes.Internal, "internal error"},
 		{"caller left", fmt.Errorf("read: %w", context.Canceled), codes.Canceled, "the caller left"},
 		{"deadline", context.DeadlineExceeded, codes.DeadlineExceeded, "the deadline has passed"},
+		{"full disk", fmt.Errorf("write a chunk: %w", &fs.PathError{Op: "write", Path: "/secret", Err: syscall.ENOSPC}), codes.ResourceExhausted, "the disk of the service is full: make room, then try again"},
 		{"callee's status passes", status.Error(codes.NotFound, "no such target"), codes.NotFound, "no such target"},
 		{"a cause is not sent", apierr.New(apierr.Unavailable, "X", "try again").Because(errors.New("secret")), codes.Unavailable, "try again"},
 	}

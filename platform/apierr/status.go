@@ -3,6 +3,7 @@ package apierr
 import (
 	"context"
 	"errors"
+	"syscall"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -57,8 +58,8 @@ func kindOf(c codes.Code) Kind {
 
 // ToStatus maps err to what is sent. An *Error becomes its code with ErrorInfo
 // and BadRequest details; a gRPC status (from a service that was called) passes
-// as it is; a context's end becomes CANCELLED or DEADLINE_EXCEEDED; everything
-// else becomes INTERNAL without its text.
+// as it is; a context's end becomes CANCELLED or DEADLINE_EXCEEDED, a full disk
+// RESOURCE_EXHAUSTED; everything else becomes INTERNAL without its text.
 func ToStatus(err error) *status.Status {
 	if err == nil {
 		return nil
@@ -74,6 +75,8 @@ func ToStatus(err error) *status.Status {
 		return status.New(codes.Canceled, "the caller left")
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.New(codes.DeadlineExceeded, "the deadline has passed")
+	case errors.Is(err, syscall.ENOSPC):
+		return New(ResourceExhausted, "DISK_FULL", "the disk of the service is full: make room, then try again").status()
 	}
 	return New(Internal, "INTERNAL", "internal error").status()
 }
