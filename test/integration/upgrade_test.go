@@ -161,5 +161,12 @@ func olderRevision(root string) (string, error) {
 			wish = "HEAD^"
 		}
 	}
-	return git("rev-parse", "--verify", "--quiet", wish+"^{commit}")
+	revision, err := git("rev-parse", "--verify", "--quiet", wish+"^{commit}")
+	if err != nil {
+		return "", err
+	}
+	if _, err := git("cat-file", "-e", revision+":cmd/fairlead"); err != nil {
+		return "", fmt.Errorf("%s has no program", revision)
+	}
+	return revision, nil
 }
