@@ -129,6 +129,8 @@ func TestTraceGoesThroughHTTPAndGRPC(t *testing.T) {
 			const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 			r.Header.Set("traceparent", "00-"+trace+"-"+parent+"-01")
 			front.ServeHTTP(httptest.NewRecorder(), r)
+			// The answer leaves before the server's span ends.
+			server.GracefulStop()
 			stop()
 
 			if want := []string{"GET", "grpc.health.v1.Health/Check", "grpc.health.v1.Health/Check"}; !slices.Equal(c.names(), want) {

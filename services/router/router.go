@@ -21,6 +21,7 @@ import (
 
 	routerv1 "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
 
+	"github.com/fairlead/fairlead/services/router/internal/arrival"
 	"github.com/fairlead/fairlead/services/router/internal/feed"
 	"github.com/fairlead/fairlead/services/router/internal/grpcapi"
 	"github.com/fairlead/fairlead/services/router/internal/httpapi"
@@ -203,13 +204,14 @@ func (s *Service) serve(ctx context.Context) error {
 	handling.Tracer = s.tracer
 	server := &http.Server{
 		Handler:           httpapi.New(handling),
+		ConnContext:       arrival.Context,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(s.listener) }()
+	go func() { failed <- server.Serve(arrival.Listener{Listener: s.listener}) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("router data plane: %w", err)

@@ -30,6 +30,7 @@ import (
 
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/services/router/internal/admission"
+	"github.com/fairlead/fairlead/services/router/internal/arrival"
 	"github.com/fairlead/fairlead/services/router/internal/proxy"
 	"github.com/fairlead/fairlead/services/router/internal/record"
 	"github.com/fairlead/fairlead/services/router/internal/requestid"
@@ -114,7 +115,7 @@ type exchange struct {
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{r: r, arrival: time.Now(), seen: observation{ResponseWriter: w}}
+	x := &exchange{r: r, arrival: arrival.Of(r.Context()), seen: observation{ResponseWriter: w}}
 	x.w = &x.seen
 	defer h.observe(x) // last, when a fault has been answered
 	defer h.recoverFrom(x)
@@ -228,13 +229,13 @@ func (h *Handler) takeBody(x *exchange) (*proxy.Body, error) {
 func (h *Handler) forward(x *exchange, version *routetable.Version, call *proxy.Call) error {
 	ctx, cancel := context.WithDeadline(x.r.Context(), x.arrival.Add(version.ScoringTimeout))
 	defer cancel()
-	patience := admission.Patience{Until: time.Now().Add(version.MaxQueueWait)}
+	begin := time.Now()
+	patience := admission.Patience{Until: begin.Add(version.MaxQueueWait)}
 	if version.Holds {
 		patience.Held = x.arrival.Add(version.ScoringTimeout)
 	}
 	acquire := version.Gate.Acquire
 	for try := 1; ; try++ {
-		begin := time.Now()
 		place, err := acquire(ctx, patience)
 		x.seen.queueWait += time.Since(begin)
 		if err != nil {
@@ -245,7 +246,7 @@ func (h *Handler) forward(x *exchange, version *routetable.Version, call *proxy.
 			return err
 		}
 		h.logger.Warn("no answer from a replica, another place is tried", "replica", place.Replica(), "request_id", x.ids.MSRequest, "error", err)
-		acquire = version.Gate.Reacquire
+		acquire, begin = version.Gate.Reacquire, time.Now()
 	}
 }
 

@@ -42,11 +42,12 @@ func relay(w http.ResponseWriter, response *http.Response, buffers *bufferPool) 
 }
 
 // relayBody passes each piece on as it comes when the replica streams, that is,
-// when it does not say how long the answer is.
+// when it does not say how long the answer is. An answer of known length is sent
+// when it is whole, and not after the handler: what is counted includes it.
 func relayBody(w http.ResponseWriter, response *http.Response, buffers *bufferPool) error {
-	flush := func() error { return nil }
-	if response.ContentLength < 0 {
-		flush = http.NewResponseController(w).Flush
+	flush := http.NewResponseController(w).Flush
+	streams := response.ContentLength < 0
+	if streams {
 		if err := flush(); err != nil {
 			return err
 		}
@@ -59,11 +60,14 @@ func relayBody(w http.ResponseWriter, response *http.Response, buffers *bufferPo
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return err
 			}
+		}
+		whole := errors.Is(err, io.EOF)
+		if streams && n > 0 || !streams && whole {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		if whole {
 			return nil
 		}
 		if err != nil {

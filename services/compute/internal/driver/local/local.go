@@ -358,10 +358,19 @@ func (d *Driver) findPython(ctx context.Context) {
 	d.log.Info("Python for replicas", "path", found.Path, "version", found.Version, "packages", found.Usual())
 }
 
+// writeWhole leaves the old content or the new, also when several write the same
+// file at a time.
 func writeWhole(file string, data []byte) error {
-	temp := file + ".tmp"
-	if err := os.WriteFile(temp, data, 0o644); err != nil {
+	temp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp")
+	if err != nil {
 		return err
 	}
-	return os.Rename(temp, file)
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
 }
