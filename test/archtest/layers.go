@@ -33,6 +33,7 @@ func edges() []string {
 		"services/*/internal/reconciler/...",
 		"services/*/internal/state/...",
 		"services/compute/internal/driver/...",
+		"services/router/internal/arrival",
 		"services/router/internal/feed",
 		"services/router/internal/snapshot",
 		"services/router/internal/proxy",
