@@ -85,12 +85,6 @@ type Recipe struct {
 	Notices []string
 }
 
-// servedByScorer lists packages whose part the scorer plays. The services that
-// check environments go by the same list.
-func servedByScorer() []string {
-	return []string{"azureml-defaults", "azureml-core", "azureml-monitoring", "azureml-contrib-services", "azureml-inference-server-http"}
-}
-
 // Make makes the recipe. The error lists all that an image cannot have.
 func Make(e Environment, a App) (Recipe, error) {
 	p, err := planOf(e, a)
@@ -179,7 +173,7 @@ func (p *plan) packages(bad *apierr.Violations) {
 			p.pip = append(p.pip, text)
 		case err != nil:
 			bad.Add(fmt.Sprintf("python.pip_requirements[%d]", i), "%q: %v", text, err)
-		case slices.Contains(servedByScorer(), requirement.Key(r.Name)):
+		case requirement.ServedByScorer(r.Name):
 			served = append(served, r.Name)
 		default:
 			p.pip = append(p.pip, text)
@@ -191,7 +185,7 @@ func (p *plan) packages(bad *apierr.Violations) {
 		switch key := requirement.Key(d.Name); {
 		case err != nil:
 			bad.Add(fmt.Sprintf("python.conda_dependencies[%d]", i), "%q: %v", text, err)
-		case slices.Contains(servedByScorer(), key):
+		case requirement.ServedByScorer(key):
 			served = append(served, d.Name)
 		default:
 			p.condaPackages = append(p.condaPackages, text)

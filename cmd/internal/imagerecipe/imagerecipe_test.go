@@ -37,7 +37,7 @@ func TestRecipes(t *testing.T) {
 		},
 		"conda, with the program of an image": {
 			environment: imagerecipe.Environment{
-				CondaChannels: []string{"conda-forge", "anaconda"}, Conda: []string{"numpy=1.24", "python>=3.6.2,<3.7"}, Pip: []string{"inference-schema"},
+				CondaChannels: []string{"conda-forge", "anaconda"}, Conda: []string{"numpy=1.24", "python>=3.6.2,<3.7"}, Pip: []string{"prometheus-client"},
 			},
 			app: imagerecipe.App{EntryScript: "score.py", Models: append(one, imagerecipe.Model{Name: "other", Version: 12}), FairleadImage: "example.com/fairlead:1"},
 		},

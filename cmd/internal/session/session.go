@@ -181,6 +181,21 @@ func (s *Session) Name(collection, id string) (string, error) {
 	return resourcename.Format(parent, collection, id), nil
 }
 
+// Find reads what a command is about from --name or the one argument: its full
+// name in the collection, and the client to ask for it. what names it in errors.
+func (s *Session) Find(cmd *cobra.Command, collection, what string, args []string) (string, *client.Client, error) {
+	id, err := One(cmd, "name", what, args)
+	if err != nil {
+		return "", nil, err
+	}
+	name, err := s.Name(collection, id)
+	if err != nil {
+		return "", nil, err
+	}
+	c, err := s.Client()
+	return name, c, err
+}
+
 // Format gives the output format.
 func (s *Session) Format() (output.Format, error) { return output.ParseFormat(s.format) }
 

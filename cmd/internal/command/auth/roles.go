@@ -116,15 +116,7 @@ func deleteBinding(s *session.Session) *cobra.Command {
 	}
 	cmd.Flags().StringP("name", "n", "", "the role binding")
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
-		id, err := session.One(cmd, "name", "role binding", args)
-		if err != nil {
-			return err
-		}
-		name, err := s.Name("roleBindings", id)
-		if err != nil {
-			return err
-		}
-		c, err := s.Client()
+		name, c, err := s.Find(cmd, "roleBindings", "role binding", args)
 		if err != nil {
 			return err
 		}

@@ -57,15 +57,7 @@ func addName(s *session.Session, cmd *cobra.Command) {
 }
 
 func find(s *session.Session, cmd *cobra.Command, args []string) (target, error) {
-	id, err := session.One(cmd, "name", "compute target", args)
-	if err != nil {
-		return target{}, err
-	}
-	name, err := s.Name("computeTargets", id)
-	if err != nil {
-		return target{}, err
-	}
-	c, err := s.Client()
+	name, c, err := s.Find(cmd, "computeTargets", "compute target", args)
 	return target{id: resourcename.Last(name), name: name, client: c}, err
 }
 

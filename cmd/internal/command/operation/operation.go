@@ -113,15 +113,7 @@ func show(s *session.Session) *cobra.Command {
 }
 
 func get(ctx context.Context, s *session.Session, cmd *cobra.Command, args []string) (*longrunningpb.Operation, error) {
-	id, err := session.One(cmd, "name", "operation", args)
-	if err != nil {
-		return nil, err
-	}
-	name, err := s.Name("operations", id)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.Client()
+	name, c, err := s.Find(cmd, "operations", "operation", args)
 	if err != nil {
 		return nil, err
 	}

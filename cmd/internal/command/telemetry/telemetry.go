@@ -44,15 +44,7 @@ func addName(s *session.Session, cmd *cobra.Command) {
 
 // find reads -n, or the argument.
 func find(s *session.Session, cmd *cobra.Command, args []string) (target, error) {
-	id, err := session.One(cmd, "name", "endpoint", args)
-	if err != nil {
-		return target{}, err
-	}
-	name, err := s.Name("endpoints", id)
-	if err != nil {
-		return target{}, err
-	}
-	c, err := s.Client()
+	name, c, err := s.Find(cmd, "endpoints", "endpoint", args)
 	return target{name: name, client: c}, err
 }
 

@@ -90,7 +90,7 @@ func (c *check) pip(text string) {
 	case err != nil:
 		c.add(Mismatch{Wanted: text + ", which cannot be read (" + err.Error() + ")"})
 		return
-	case servedByScorer(r.Name) || !r.Marker.Holds(c.have.Markers):
+	case requirement.ServedByScorer(r.Name) || !r.Marker.Holds(c.have.Markers):
 		return
 	}
 	plain := requirement.Requirement{Name: r.Name, Extras: r.Extras, Versions: r.Versions, URL: r.URL}.String()
@@ -111,7 +111,7 @@ func (c *check) conda(text string) {
 			c.add(Mismatch{Wanted: d.String(), Found: c.have.Version})
 		}
 		return
-	case servedByScorer(key) || noPythonPackage(key):
+	case requirement.ServedByScorer(key) || noPythonPackage(key):
 		return
 	}
 	names := append([]string{d.Name}, pipNames(key)...)
@@ -136,14 +136,6 @@ func (c *check) distribution(wanted string, names []string, install string, allo
 		return
 	}
 	c.add(Mismatch{Wanted: wanted, Install: install})
-}
-
-// servedByScorer says whether the scorer plays the part of a package. The deploy
-// service goes by the same list.
-func servedByScorer(name string) bool {
-	return slices.Contains([]string{
-		"azureml-defaults", "azureml-core", "azureml-monitoring", "azureml-contrib-services", "azureml-inference-server-http",
-	}, requirement.Key(name))
 }
 
 // pipNames gives what pip calls packages that conda calls otherwise.

@@ -26,14 +26,6 @@ func ReservedName(name string) bool {
 	return strings.HasPrefix(lower, "microsoft") || strings.HasPrefix(lower, "azureml")
 }
 
-// ServedByScorer says whether a package is one of those whose part the scorer
-// plays: they need not be installed. The compute service goes by the same list.
-func ServedByScorer(name string) bool {
-	return slices.Contains([]string{
-		"azureml-defaults", "azureml-core", "azureml-monitoring", "azureml-contrib-services", "azureml-inference-server-http",
-	}, requirement.Key(name))
-}
-
 // read checks everything and gives the content with the files' texts taken in.
 func (r Registration) read() (Content, []string, error) {
 	var bad apierr.Violations
@@ -170,12 +162,12 @@ func hasFrom(dockerfile string) bool {
 func (c Content) notices() []string {
 	var served []string
 	for _, text := range c.Python.PipRequirements {
-		if r, err := requirement.Parse(text); err == nil && ServedByScorer(r.Name) {
+		if r, err := requirement.Parse(text); err == nil && requirement.ServedByScorer(r.Name) {
 			served = append(served, r.Name)
 		}
 	}
 	for _, text := range c.Python.CondaDependencies {
-		if d, err := requirement.ParseConda(text); err == nil && ServedByScorer(d.Name) {
+		if d, err := requirement.ParseConda(text); err == nil && requirement.ServedByScorer(d.Name) {
 			served = append(served, d.Name)
 		}
 	}
