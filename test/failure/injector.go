@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -188,19 +188,29 @@ func load() float64 {
 // stopPatience is how long a killed process may be there.
 const stopPatience = 10 * time.Second
 
-// awaitListener waits until the data plane takes connections.
+// awaitListener waits until the data plane answers.
 func (in *injector) awaitListener(ctx context.Context) time.Time {
-	address := strings.TrimPrefix(in.i.Data, "http://")
-	dialer := net.Dialer{Timeout: time.Second}
-	for {
-		conn, err := dialer.DialContext(ctx, "tcp", address)
-		if err == nil {
-			_ = conn.Close()
-		}
-		if err == nil || pause(ctx, glance) != nil {
-			return time.Now()
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for !answers(ctx, &client, in.i.Data) {
+		if pause(ctx, glance) != nil {
+			break
 		}
 	}
+	return time.Now()
+}
+
+// answers asks the router how it does. A connection alone proves nothing: a child
+// that the killed process was just starting still has its listener.
+func answers(ctx context.Context, client *http.Client, url string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil
 }
 
 // launch starts a process as a supervisor does: again when it ends before it is
