@@ -81,6 +81,8 @@ type Deps struct {
 	Tracer trace.Tracer
 	// Clock says what time it is; nil means the machine's.
 	Clock func() time.Time
+	// Version of the product, for those who ask the server what it is.
+	Version string
 }
 
 // Service is a router.
@@ -88,6 +90,7 @@ type Service struct {
 	config    Config
 	logger    *slog.Logger
 	clock     func() time.Time
+	version   string
 	listener  net.Listener
 	routes    *routetable.Current
 	forwarder *proxy.Forwarder
@@ -110,7 +113,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Service, error) {
 		deps.Clock = time.Now
 	}
 	s := &Service{
-		config: config, logger: deps.Logger, clock: deps.Clock, routes: routetable.NewCurrent(), forwarder: proxy.New(), tracer: deps.Tracer,
+		config: config, logger: deps.Logger, clock: deps.Clock, version: deps.Version, routes: routetable.NewCurrent(), forwarder: proxy.New(), tracer: deps.Tracer,
 	}
 	s.load = loadreport.New(loadreport.Deps{Logger: deps.Logger, Deploy: deps.Deploy, Routes: s.routes})
 	if err := s.count(config, deps); err != nil {
@@ -197,19 +200,14 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (s *Service) serve(ctx context.Context) error {
-	handling := httpapi.Deps{Logger: s.logger, Clock: s.clock, Routes: s.routes, Forwarder: s.forwarder, MaxBodyBytes: s.config.MaxBodyBytes}
+	handling := httpapi.Deps{
+		Logger: s.logger, Clock: s.clock, Routes: s.routes, Forwarder: s.forwarder, MaxBodyBytes: s.config.MaxBodyBytes, Version: s.version,
+	}
 	if s.recorder != nil {
 		handling.Count = s.recorder.Observe
 	}
 	handling.Tracer = s.tracer
-	server := &http.Server{
-		Handler:           httpapi.New(handling),
-		ConnContext:       arrival.Context,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
-	}
+	server := newHTTPServer(httpapi.New(handling), s.logger)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(arrival.Listener{Listener: s.listener}) }()
 	select {
@@ -223,8 +221,25 @@ func (s *Service) serve(ctx context.Context) error {
 		s.logger.Warn("requests were cut off because they did not end within the drain timeout", "drain_timeout", s.config.DrainTimeout)
 		_ = server.Close() // only says what could not be closed in order
 	}
+	s.forwarder.Drain(drain)
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// newHTTPServer serves HTTP/1.1, and HTTP/2 without TLS, which gRPC is.
+func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           handler,
+		Protocols:         &protocols,
+		ConnContext:       arrival.Context,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
 }

@@ -87,8 +87,14 @@ func moduleLayers() []Layer {
 			Name:   "assembly",
 			Reason: "services are put together in one place; all else reaches them by their contracts",
 			From:   []string{"*/..."}, Tests: true,
-			ExceptFrom: []string{"cmd/internal/assembly/...", "services/..."},
+			ExceptFrom: []string{"cmd/internal/assembly/...", "services/...", "bench/..."},
 			Forbidden:  []string{"services/..."},
+		},
+		{
+			Name:   "benchmarks",
+			Reason: "they measure what users get; only a simulation runs a service's rules, those of its pure package",
+			From:   []string{"bench/..."}, Tests: true,
+			Own: []string{"bench/...", "services/router/balancing"},
 		},
 		{
 			Name:   "black box",

@@ -22,7 +22,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 )
 
 // What Acquire answers when it cannot let a request through.
@@ -74,6 +74,9 @@ type slot struct {
 	// place is its index in candidates, -1 when it is not listed any more.
 	place    int
 	inFlight int
+	// oldest and newest are the ends of the list of what is in flight.
+	oldest, newest *Reservation
+	estimate       balancing.Estimate
 	// suspicions counts, so that only the newest one's end clears it.
 	suspicions int
 }
@@ -140,12 +143,12 @@ func (g *Gate) acquire(ctx context.Context, p Patience, again bool) (*Reservatio
 		g.meter.arrivals++
 	}
 	// While somebody waits no place is free, so there is nobody to overtake here.
-	if i, ok := g.policy.Pick(g.candidates, g.turn); ok {
-		r := g.reserve(i)
+	if i, ok := g.pick(now); ok {
+		r := g.reserve(i, now)
 		g.mu.Unlock()
 		return r, nil
 	}
-	wait, room, woken := g.patience(p, now)
+	wait, room, held := g.patience(p, now)
 	if wait <= 0 || !again && g.queue.len >= room {
 		err := g.refusal()
 		g.mu.Unlock()
@@ -153,22 +156,23 @@ func (g *Gate) acquire(ctx context.Context, p Patience, again bool) (*Reservatio
 	}
 	w := &waiter{outcome: make(chan outcome, 1)}
 	g.queue.add(w, again)
+	first := held && !g.holding
+	g.holding = g.holding || held
 	g.mu.Unlock()
-	if woken && g.wake != nil {
+	if first && g.wake != nil {
 		g.wake()
 	}
 	return g.wait(ctx, w, wait)
 }
 
 // patience tells how long a request may wait now, in how long a queue, and
-// whether it is the first one that is held.
-func (g *Gate) patience(p Patience, now time.Time) (wait time.Duration, room int, first bool) {
+// whether it is then held.
+func (g *Gate) patience(p Patience, now time.Time) (wait time.Duration, room int, held bool) {
 	room = max(minQueue, queuePerPlace*g.places)
 	if p.Held.IsZero() || !g.holding && g.places > 0 {
 		return p.Until.Sub(now), room, false
 	}
-	first, g.holding = !g.holding, true
-	return p.Held.Sub(now), max(room, heldQueue), first
+	return p.Held.Sub(now), max(room, heldQueue), true
 }
 
 func (g *Gate) wait(ctx context.Context, w *waiter, wait time.Duration) (*Reservation, error) {
@@ -285,23 +289,38 @@ func (g *Gate) leave(w *waiter) bool {
 	return was
 }
 
-func (g *Gate) reserve(i int) *Reservation {
+// pick chooses by what is known of the replicas now.
+func (g *Gate) pick(now time.Time) (index int, ok bool) {
+	for i, s := range g.slots {
+		c := &g.candidates[i]
+		c.Service, c.Peak, c.Oldest = s.estimate.Service(now), s.estimate.Peak(now), 0
+		if s.oldest != nil {
+			c.Oldest = now.Sub(s.oldest.sent)
+		}
+	}
+	return g.policy.Pick(g.candidates, g.turn)
+}
+
+func (g *Gate) reserve(i int, now time.Time) *Reservation {
 	g.meter.busy++
 	s := g.slots[i]
 	s.inFlight++
 	g.candidates[i].InFlight = s.inFlight
 	g.turn = i + 1
-	return &Reservation{gate: g, slot: s, address: s.address}
+	r := &Reservation{gate: g, slot: s, address: s.address, sent: now, rank: s.inFlight, capacity: g.candidates[i].Capacity}
+	s.add(r)
+	return r
 }
 
 // admitWaiting lets through whom there is a place for. The meter is up to date.
 func (g *Gate) admitWaiting() {
 	for g.queue.len > 0 {
-		i, ok := g.policy.Pick(g.candidates, g.turn)
+		now := g.meter.last
+		i, ok := g.pick(now)
 		if !ok {
 			return
 		}
-		g.queue.pop().outcome <- outcome{reservation: g.reserve(i)}
+		g.queue.pop().outcome <- outcome{reservation: g.reserve(i, now)}
 	}
 	g.holding = false
 }
@@ -315,8 +334,8 @@ func (g *Gate) sendAway(err error) {
 }
 
 func (g *Gate) refusal() error {
-	for _, c := range g.candidates {
-		if balancing.IsReady(c) && balancing.IsTrusted(c) {
+	for i := range g.candidates {
+		if balancing.Reachable(&g.candidates[i]) {
 			return ErrOverloaded
 		}
 	}
@@ -332,6 +351,10 @@ func (g *Gate) release(r *Reservation) {
 	g.meter.busy--
 	s := r.slot
 	s.inFlight--
+	s.remove(r)
+	if r.answered {
+		s.estimate.Answered(g.meter.last, g.meter.last.Sub(r.sent), r.rank, r.capacity)
+	}
 	if s.place >= 0 {
 		g.candidates[s.place].InFlight = s.inFlight
 	} else if s.inFlight == 0 && g.known[s.key] == s {
@@ -356,34 +379,4 @@ func (g *Gate) suspect(s *slot) {
 			g.admitWaiting()
 		}
 	})
-}
-
-// Reservation is a place on a replica.
-type Reservation struct {
-	gate     *Gate
-	slot     *slot
-	address  string
-	released bool
-}
-
-// Address is the host:port of the replica.
-func (r *Reservation) Address() string { return r.address }
-
-// Replica is the replica's key.
-func (r *Reservation) Replica() string { return r.slot.key }
-
-// Release gives the place back; the second time nothing happens.
-func (r *Reservation) Release() {
-	r.gate.mu.Lock()
-	defer r.gate.mu.Unlock()
-	r.gate.release(r)
-}
-
-// ReleaseUnreachable gives the place back and says that no connection to the
-// replica could be made: it gets nothing for a moment.
-func (r *Reservation) ReleaseUnreachable() {
-	r.gate.mu.Lock()
-	defer r.gate.mu.Unlock()
-	r.gate.suspect(r.slot)
-	r.gate.release(r)
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newGate(replicas ...Replica) *Gate {
-	g := NewGate(balancing.LeastLoaded(), nil)
+	g := NewGate(balancing.LeastInFlight(balancing.Admitting), nil)
 	g.Update(replicas)
 	return g
 }
@@ -333,4 +333,36 @@ func BenchmarkAcquireRelease(b *testing.B) {
 		r, _ := g.Acquire(b.Context(), Patience{})
 		r.Release()
 	}
+}
+
+// A replica that answers eight times as fast gets the requests that come one by
+// one, and the slow one is tried again when it was forgotten.
+func TestFasterReplicaIsPreferred(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(balancing.ExpectedCompletion(balancing.Admitting), nil)
+		g.Update([]Replica{ready("slow", 2), ready("fast", 2)})
+		got := map[string]int{}
+		score := func() {
+			r, err := g.Acquire(t.Context(), Patience{Until: time.Now().Add(time.Second)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[r.Replica()]++
+			time.Sleep(map[string]time.Duration{"slow": 80 * time.Millisecond, "fast": 10 * time.Millisecond}[r.Replica()])
+			r.ReleaseAnswered()
+		}
+		for range 100 {
+			score()
+		}
+		if diff := cmp.Diff(map[string]int{"slow": 2, "fast": 98}, got); diff != "" {
+			t.Errorf("requests (-want +got):\n%s", diff)
+		}
+		time.Sleep(10 * time.Minute)
+		clear(got)
+		score()
+		score()
+		if diff := cmp.Diff(map[string]int{"slow": 1, "fast": 1}, got); diff != "" {
+			t.Errorf("after a pause (-want +got):\n%s", diff)
+		}
+	})
 }

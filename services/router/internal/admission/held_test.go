@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 )
 
 // ask asks for a place in the background; the answer comes through the channel.
@@ -31,7 +31,7 @@ func held() Patience {
 func TestRequestsAreHeldWhileTheFirstReplicaStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wakes := 0
-		g := NewGate(balancing.LeastLoaded(), func() { wakes++ })
+		g := NewGate(balancing.LeastInFlight(balancing.Admitting), func() { wakes++ })
 		var answers []<-chan error
 		for range minQueue + 20 {
 			answers = append(answers, ask(t.Context(), g, held()))
@@ -64,7 +64,7 @@ func TestRequestsAreHeldWhileTheFirstReplicaStarts(t *testing.T) {
 func TestAHeldRequestThatLeavesEndsTheHolding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wakes := 0
-		g := NewGate(balancing.LeastLoaded(), func() { wakes++ })
+		g := NewGate(balancing.LeastInFlight(balancing.Admitting), func() { wakes++ })
 		for i := range 3 {
 			ctx, cancel := context.WithCancel(t.Context())
 			answer := ask(ctx, g, held())

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 )
 
 // model is the plain truth that the gate is held against: who waits in which
@@ -39,7 +39,7 @@ func TestGateIsAsTheModel(t *testing.T) {
 	synctest.Test(t, func(outer *testing.T) {
 		// Hidden in an interface, since the deadline cannot be asked for in a bubble.
 		rapid.Check(struct{ rapid.TB }{outer}, func(t *rapid.T) {
-			m := &model{t: t, gate: NewGate(balancing.LeastLoaded(), nil), listed: map[string]Replica{}, inFlight: map[string]int{}}
+			m := &model{t: t, gate: NewGate(balancing.LeastInFlight(balancing.Admitting), nil), listed: map[string]Replica{}, inFlight: map[string]int{}}
 			t.Repeat(map[string]func(*rapid.T){
 				"arrive":  m.arrive,
 				"release": m.release,

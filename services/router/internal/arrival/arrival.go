@@ -2,7 +2,9 @@
 // is before its head is parsed and its handler starts. What is counted of a
 // request begins there, as for its caller.
 //
-// A time belongs to one connection, whose requests come one after the other.
+// A time belongs to one connection. In HTTP/1.1 its requests come one after the
+// other. In HTTP/2 they overlap: there it is when the connection was last read
+// before the handler asked, which is at most the time to start the handler late.
 package arrival
 
 import (

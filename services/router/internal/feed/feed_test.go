@@ -18,7 +18,7 @@ import (
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	routerv1 "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
 
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/controltest"
 	"github.com/fairlead/fairlead/services/router/internal/routetable"
 )

@@ -9,7 +9,7 @@ import (
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 
 	"github.com/fairlead/fairlead/platform/resourcename"
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/routetable"
 )
 
@@ -79,6 +79,7 @@ func routeOf(id routetable.ID, r *deployv1.Route) routetable.Route {
 			MaxQueueWait:   orDefault(settings.GetMaxQueueWait(), defaultMaxQueueWait),
 			MaxConcurrent:  int(settings.GetMaxConcurrentRequestsPerReplica()),
 			Holds:          v.GetHoldWhenEmpty(),
+			Custom:         v.GetRuntime() == deployv1.Runtime_KIND_CUSTOM,
 		})
 	}
 	return route

@@ -11,7 +11,7 @@ import (
 	routerv1 "github.com/fairlead/fairlead/proto/gen/fairlead/router/v1"
 
 	"github.com/fairlead/fairlead/platform/resourcename"
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/routetable"
 )
 

@@ -17,7 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/proxy"
 	"github.com/fairlead/fairlead/services/router/internal/routetable"
 )
@@ -36,21 +36,30 @@ type bed struct {
 	url     string
 	client  *http.Client
 	counted counted
+
+	forwarder *proxy.Forwarder
 }
 
 func newBed(t testing.TB, maxBodyBytes int64) *bed {
 	b := &bed{t: t, routes: routetable.NewCurrent(), builder: routetable.NewBuilder(nil)}
 	forwarder := proxy.New()
+	b.forwarder = forwarder
 	server := httptest.NewUnstartedServer(New(Deps{
-		Logger: slog.New(slog.DiscardHandler), Routes: b.routes, Forwarder: forwarder, MaxBodyBytes: maxBodyBytes, Count: b.counted.add,
+		Logger: slog.New(slog.DiscardHandler), Routes: b.routes, Forwarder: forwarder, MaxBodyBytes: maxBodyBytes, Count: b.counted.add, Version: "1.2",
 	}))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	b.url, b.client = server.URL, &http.Client{Transport: transport, Timeout: 30 * time.Second}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		server.Close()
+		cut, cancel := context.WithCancel(context.Background())
+		cancel()
+		forwarder.Drain(cut)
 		forwarder.Close()
 	})
 	return b

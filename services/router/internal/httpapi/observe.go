@@ -71,7 +71,7 @@ func (h *Handler) observe(x *exchange) {
 		status, x.seen.reason = http.StatusBadGateway, reasonAnswerCutOff
 	}
 	x.end(status)
-	if h.count == nil || x.r.URL.Path == "/" || !x.target.scoring && x.target.path != "" || x.r.Method == http.MethodOptions {
+	if h.count == nil || x.r.URL.Path == "/" || x.target.own != ownNothing || !x.target.scoring && x.target.path != "" || x.r.Method == http.MethodOptions {
 		return
 	}
 	seen := &x.seen

@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/fairlead/fairlead/services/router/internal/tracecontext"
 )
 
 // begin makes the request a span of the caller's trace, or of a new one, and
@@ -61,4 +63,16 @@ func (h *Handler) toReplica(ctx context.Context, header http.Header, replica str
 		}
 		span.End()
 	}
+}
+
+// passTrace makes the request part of a trace, of the caller's if it has one, and
+// tells the caller which.
+func passTrace(request, answer http.Header) {
+	values := request[headerTraceparent]
+	if len(values) != 1 || !tracecontext.Valid(values[0]) {
+		values = []string{tracecontext.New()}
+		request[headerTraceparent] = values
+		delete(request, headerTracestate)
+	}
+	answer[headerTraceparent] = values
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairlead/fairlead/platform/histogram"
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/record"
 	"github.com/fairlead/fairlead/services/router/internal/routetable"
 )

@@ -9,6 +9,10 @@
 // has certainly seen nothing of it (ErrUnreachable), or HTTP calls it idempotent,
 // which an Idempotency-Key does for any, and the connection was a kept one.
 //
+// Replicas are spoken to in HTTP/1.1, for gRPC in HTTP/2 without TLS. A WebSocket
+// becomes a tunnel, which lives until one of its sides ends it, nothing passes on
+// it for too long, or Drain cuts it.
+//
 // A Forwarder may be used by many goroutines.
 package proxy
 
@@ -19,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -39,14 +44,30 @@ var (
 
 // Forwarder forwards requests. It keeps connections to replicas open.
 type Forwarder struct {
-	transport *http.Transport
-	buffers   bufferPool
+	transport, calls *http.Transport // calls are those of gRPC
+	buffers          bufferPool
+	tunnels          tunnels
+}
+
+// NotGRPCError says that a replica answered a call of gRPC, but not in gRPC.
+type NotGRPCError struct{ Status int }
+
+func (e *NotGRPCError) Error() string {
+	return fmt.Sprintf("the replica answered a call of gRPC with HTTP status %d", e.Status)
 }
 
 // New makes a forwarder.
 func New() *Forwarder {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
-	return &Forwarder{transport: &http.Transport{
+	f := &Forwarder{transport: newTransport(dialer), calls: newTransport(dialer)}
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	f.calls.Protocols = &protocols
+	return f
+}
+
+func newTransport(dialer *net.Dialer) *http.Transport {
+	return &http.Transport{
 		Proxy:              nil, // replicas are reached directly, whatever the environment says
 		DialContext:        dialer.DialContext,
 		DisableCompression: true,
@@ -55,21 +76,37 @@ func New() *Forwarder {
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-	}}
+	}
 }
 
+// Drain waits for the tunnels to end, and cuts those that are left when ctx ends.
+// No new ones are made.
+func (f *Forwarder) Drain(ctx context.Context) { f.tunnels.drain(ctx) }
+
 // Close ends the connections that are idle.
-func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
+func (f *Forwarder) Close() {
+	f.transport.CloseIdleConnections()
+	f.calls.CloseIdleConnections()
+}
 
 // Call is a request on its way to a replica.
 type Call struct {
 	// Inbound is the caller's request. Its body is read through Body only.
 	Inbound *http.Request
 	Body    *Body
-	// Path is the replica's own path for it.
-	Path string
+	// Path is the replica's own path for it; EscapedPath is how it is spelled
+	// where that is not the usual way.
+	Path, EscapedPath string
 	// Header is what the replica gets, made by OutboundHeader.
 	Header http.Header
+	// GRPC calls are forwarded in HTTP/2, with trailers.
+	GRPC bool
+	// Upgrade asks the replica for a WebSocket, on which something has to pass
+	// within Idle.
+	Upgrade bool
+	Idle    time.Duration
+	// Upgraded is set when there was a WebSocket; it has ended.
+	Upgraded *Upgraded
 }
 
 // Forward sends the call to the replica at address and its answer to w. Headers
@@ -78,7 +115,7 @@ func (f *Forwarder) Forward(ctx context.Context, w http.ResponseWriter, call *Ca
 	out := &http.Request{
 		Method: call.Inbound.Method,
 		URL: &url.URL{
-			Scheme: "http", Host: address, Path: call.Path,
+			Scheme: "http", Host: address, Path: call.Path, RawPath: call.EscapedPath,
 			RawQuery: call.Inbound.URL.RawQuery, ForceQuery: call.Inbound.URL.ForceQuery,
 		},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -86,13 +123,26 @@ func (f *Forwarder) Forward(ctx context.Context, w http.ResponseWriter, call *Ca
 		Host:   address,
 	}
 	call.Body.attach(out)
-	response, err := f.transport.RoundTrip(out.WithContext(ctx))
+	transport := f.transport
+	switch {
+	case call.GRPC:
+		transport = f.calls
+		out.Header["Te"] = []string{"trailers"}
+	case call.Upgrade:
+		askWebSocket(out.Header)
+	}
+	response, err := transport.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		return classify(ctx, call.Body, err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode == http.StatusSwitchingProtocols {
+	switch {
+	case response.StatusCode == http.StatusSwitchingProtocols && call.Upgrade:
+		return f.tunnel(w, call, response)
+	case response.StatusCode == http.StatusSwitchingProtocols:
 		return fmt.Errorf("%w: it switched protocols without being asked", ErrNoReply)
+	case call.GRPC && (response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "application/grpc")):
+		return &NotGRPCError{Status: response.StatusCode}
 	}
 	return relay(w, response, &f.buffers)
 }

@@ -46,6 +46,11 @@ func relay(w http.ResponseWriter, response *http.Response, buffers *bufferPool) 
 // when it is whole, and not after the handler: what is counted includes it.
 func relayBody(w http.ResponseWriter, response *http.Response, buffers *bufferPool) error {
 	flush := http.NewResponseController(w).Flush
+	if response.ProtoMajor == 2 && response.ContentLength == 0 {
+		// In HTTP/2 a head that ends the stream is not the same as one before an
+		// empty body: calls of gRPC that fail at once have their status in it.
+		return nil
+	}
 	streams := response.ContentLength < 0
 	if streams {
 		if err := flush(); err != nil {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/admission"
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/keyring"
 	"github.com/fairlead/fairlead/services/router/internal/split"
 	"github.com/fairlead/fairlead/services/router/internal/token"
@@ -39,6 +39,8 @@ type RouteVersion struct {
 	ScoringTimeout, MaxQueueWait time.Duration
 	// Holds: see Version.
 	Holds bool
+	// Custom: see Version.
+	Custom bool
 	// MaxConcurrent is for replicas that do not say their own.
 	MaxConcurrent int
 }
@@ -100,7 +102,7 @@ func (b *Builder) addVersions(e *Endpoint, route Route, replicas map[string][]Re
 	for _, rv := range route.Versions {
 		v := &Version{
 			Name: rv.Name, Share: min(max(rv.Share, 0), whole),
-			ScoringTimeout: rv.ScoringTimeout, MaxQueueWait: rv.MaxQueueWait, Holds: rv.Holds,
+			ScoringTimeout: rv.ScoringTimeout, MaxQueueWait: rv.MaxQueueWait, Holds: rv.Holds, Custom: rv.Custom,
 			Replicas: candidates(rv, replicas[rv.Workload]),
 		}
 		if old != nil {
@@ -109,7 +111,7 @@ func (b *Builder) addVersions(e *Endpoint, route Route, replicas map[string][]Re
 			}
 		}
 		if v.Gate == nil {
-			v.Gate = admission.NewGate(balancing.LeastLoaded(), b.wake)
+			v.Gate = admission.NewGate(balancing.ExpectedCompletion(balancing.Admitting), b.wake)
 		}
 		e.Versions = append(e.Versions, v)
 	}

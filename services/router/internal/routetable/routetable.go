@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/platform/resourcename"
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/admission"
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/keyring"
 	"github.com/fairlead/fairlead/services/router/internal/split"
 	"github.com/fairlead/fairlead/services/router/internal/token"
@@ -113,6 +113,11 @@ func (e *Endpoint) Version(name string) (*Version, bool) {
 	return e.Versions[i], true
 }
 
+// HasCustom tells whether one of the versions is a custom server.
+func (e *Endpoint) HasCustom() bool {
+	return slices.ContainsFunc(e.Versions, func(v *Version) bool { return v.Custom })
+}
+
 // VersionNames lists the versions.
 func (e *Endpoint) VersionNames() []string {
 	names := make([]string, len(e.Versions))
@@ -135,6 +140,8 @@ type Version struct {
 	// Holds tells that requests are held until their scoring timeout while there
 	// is no replica, because the first one starts when they come.
 	Holds bool
+	// Custom tells that a server of the user's own answers, on any path.
+	Custom bool
 	// Replicas are all that have not ended, by key.
 	Replicas []admission.Replica
 	// Gate admits requests to the replicas.

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/fairlead/fairlead/services/router/balancing"
 	"github.com/fairlead/fairlead/services/router/internal/admission"
-	"github.com/fairlead/fairlead/services/router/internal/balancing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -282,7 +282,7 @@ type WorkloadSpec struct {
 	Resources *ReplicaResources `protobuf:"bytes,2,opt,name=resources,proto3" json:"resources,omitempty"`
 	// The files that a replica is started with.
 	Source *Bundle `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	// The entry script, relative to the source bundle.
+	// The entry script, relative to the source bundle; empty where the runtime needs none.
 	EntryScript string `protobuf:"bytes,4,opt,name=entry_script,json=entryScript,proto3" json:"entry_script,omitempty"`
 	// The models, each at azureml-models/{name}/{version} below the models root.
 	Models []*ModelMount `protobuf:"bytes,5,rep,name=models,proto3" json:"models,omitempty"`
@@ -306,8 +306,10 @@ type WorkloadSpec struct {
 	Python *PythonEnvironment `protobuf:"bytes,14,opt,name=python,proto3" json:"python,omitempty"`
 	// Whether the script's data collectors write.
 	CollectModelData bool `protobuf:"varint,15,opt,name=collect_model_data,json=collectModelData,proto3" json:"collect_model_data,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// What answers in a replica; left out means a script.
+	Runtime       *Runtime `protobuf:"bytes,16,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkloadSpec) Reset() {
@@ -443,6 +445,13 @@ func (x *WorkloadSpec) GetCollectModelData() bool {
 		return x.CollectModelData
 	}
 	return false
+}
+
+func (x *WorkloadSpec) GetRuntime() *Runtime {
+	if x != nil {
+		return x.Runtime
+	}
+	return nil
 }
 
 // PythonEnvironment is what a script asks of the Python that runs it.
@@ -918,7 +927,9 @@ type Replica struct {
 	// What its processes use; left out where the target does not say.
 	Usage *ReplicaUsage `protobuf:"bytes,11,opt,name=usage,proto3" json:"usage,omitempty"`
 	// The last unexpected end of its process; left out when there was none. It stays when the replica is ready again.
-	LastFailure   *ReplicaFailure `protobuf:"bytes,12,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	LastFailure *ReplicaFailure `protobuf:"bytes,12,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	// What its scorer says of itself; left out before it answers.
+	Runtime       *ReplicaRuntime `protobuf:"bytes,13,opt,name=runtime,proto3" json:"runtime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1037,6 +1048,77 @@ func (x *Replica) GetLastFailure() *ReplicaFailure {
 	return nil
 }
 
+func (x *Replica) GetRuntime() *ReplicaRuntime {
+	if x != nil {
+		return x.Runtime
+	}
+	return nil
+}
+
+// ReplicaRuntime is what a replica's scorer reports of what answers in it.
+type ReplicaRuntime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// script, onnx, scikit-learn or custom.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What computes, for example CUDA or CPU; empty where the runtime does not say.
+	ExecutionProvider string `protobuf:"bytes,2,opt,name=execution_provider,json=executionProvider,proto3" json:"execution_provider,omitempty"`
+	// The accelerators that it uses, in words.
+	Accelerators  []string `protobuf:"bytes,3,rep,name=accelerators,proto3" json:"accelerators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaRuntime) Reset() {
+	*x = ReplicaRuntime{}
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaRuntime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaRuntime) ProtoMessage() {}
+
+func (x *ReplicaRuntime) ProtoReflect() protoreflect.Message {
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaRuntime.ProtoReflect.Descriptor instead.
+func (*ReplicaRuntime) Descriptor() ([]byte, []int) {
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReplicaRuntime) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ReplicaRuntime) GetExecutionProvider() string {
+	if x != nil {
+		return x.ExecutionProvider
+	}
+	return ""
+}
+
+func (x *ReplicaRuntime) GetAccelerators() []string {
+	if x != nil {
+		return x.Accelerators
+	}
+	return nil
+}
+
 // ReplicaFailure is an unexpected end of a replica's process.
 type ReplicaFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1052,7 +1134,7 @@ type ReplicaFailure struct {
 
 func (x *ReplicaFailure) Reset() {
 	*x = ReplicaFailure{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1146,7 @@ func (x *ReplicaFailure) String() string {
 func (*ReplicaFailure) ProtoMessage() {}
 
 func (x *ReplicaFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[9]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1159,7 @@ func (x *ReplicaFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaFailure.ProtoReflect.Descriptor instead.
 func (*ReplicaFailure) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{9}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReplicaFailure) GetReason() string {
@@ -1116,7 +1198,7 @@ type ReplicaUsage struct {
 
 func (x *ReplicaUsage) Reset() {
 	*x = ReplicaUsage{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1210,7 @@ func (x *ReplicaUsage) String() string {
 func (*ReplicaUsage) ProtoMessage() {}
 
 func (x *ReplicaUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[10]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1223,7 @@ func (x *ReplicaUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaUsage.ProtoReflect.Descriptor instead.
 func (*ReplicaUsage) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{10}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReplicaUsage) GetMemoryBytes() int64 {
@@ -1181,7 +1263,7 @@ type ApplyWorkloadRequest struct {
 
 func (x *ApplyWorkloadRequest) Reset() {
 	*x = ApplyWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1275,7 @@ func (x *ApplyWorkloadRequest) String() string {
 func (*ApplyWorkloadRequest) ProtoMessage() {}
 
 func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[11]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1288,7 @@ func (x *ApplyWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*ApplyWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{11}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApplyWorkloadRequest) GetName() string {
@@ -1241,7 +1323,7 @@ type GetWorkloadRequest struct {
 
 func (x *GetWorkloadRequest) Reset() {
 	*x = GetWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1335,7 @@ func (x *GetWorkloadRequest) String() string {
 func (*GetWorkloadRequest) ProtoMessage() {}
 
 func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[12]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1348,7 @@ func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{12}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetWorkloadRequest) GetName() string {
@@ -1291,7 +1373,7 @@ type ListWorkloadsRequest struct {
 
 func (x *ListWorkloadsRequest) Reset() {
 	*x = ListWorkloadsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1385,7 @@ func (x *ListWorkloadsRequest) String() string {
 func (*ListWorkloadsRequest) ProtoMessage() {}
 
 func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[13]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1398,7 @@ func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{13}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListWorkloadsRequest) GetParent() string {
@@ -1353,7 +1435,7 @@ type ListWorkloadsResponse struct {
 
 func (x *ListWorkloadsResponse) Reset() {
 	*x = ListWorkloadsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1447,7 @@ func (x *ListWorkloadsResponse) String() string {
 func (*ListWorkloadsResponse) ProtoMessage() {}
 
 func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[14]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1460,7 @@ func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{14}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListWorkloadsResponse) GetWorkloads() []*Workload {
@@ -1406,7 +1488,7 @@ type DeleteWorkloadRequest struct {
 
 func (x *DeleteWorkloadRequest) Reset() {
 	*x = DeleteWorkloadRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1500,7 @@ func (x *DeleteWorkloadRequest) String() string {
 func (*DeleteWorkloadRequest) ProtoMessage() {}
 
 func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[15]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1513,7 @@ func (x *DeleteWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{15}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteWorkloadRequest) GetName() string {
@@ -1450,7 +1532,7 @@ type DeleteWorkloadResponse struct {
 
 func (x *DeleteWorkloadResponse) Reset() {
 	*x = DeleteWorkloadResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1544,7 @@ func (x *DeleteWorkloadResponse) String() string {
 func (*DeleteWorkloadResponse) ProtoMessage() {}
 
 func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[16]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1557,7 @@ func (x *DeleteWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{16}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{17}
 }
 
 // Request of WatchWorkloads.
@@ -1487,7 +1569,7 @@ type WatchWorkloadsRequest struct {
 
 func (x *WatchWorkloadsRequest) Reset() {
 	*x = WatchWorkloadsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1581,7 @@ func (x *WatchWorkloadsRequest) String() string {
 func (*WatchWorkloadsRequest) ProtoMessage() {}
 
 func (x *WatchWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[17]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1594,7 @@ func (x *WatchWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*WatchWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{17}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{18}
 }
 
 // Answer of WatchWorkloads: one change, or the mark that the state so far is complete.
@@ -1532,7 +1614,7 @@ type WatchWorkloadsResponse struct {
 
 func (x *WatchWorkloadsResponse) Reset() {
 	*x = WatchWorkloadsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1626,7 @@ func (x *WatchWorkloadsResponse) String() string {
 func (*WatchWorkloadsResponse) ProtoMessage() {}
 
 func (x *WatchWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[18]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1639,7 @@ func (x *WatchWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*WatchWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{18}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchWorkloadsResponse) GetEvent() isWatchWorkloadsResponse_Event {
@@ -1640,7 +1722,7 @@ type ReadWorkloadLogsRequest struct {
 
 func (x *ReadWorkloadLogsRequest) Reset() {
 	*x = ReadWorkloadLogsRequest{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1734,7 @@ func (x *ReadWorkloadLogsRequest) String() string {
 func (*ReadWorkloadLogsRequest) ProtoMessage() {}
 
 func (x *ReadWorkloadLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[19]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1747,7 @@ func (x *ReadWorkloadLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadWorkloadLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadWorkloadLogsRequest) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{19}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadWorkloadLogsRequest) GetName() string {
@@ -1721,7 +1803,7 @@ type ReadWorkloadLogsResponse struct {
 
 func (x *ReadWorkloadLogsResponse) Reset() {
 	*x = ReadWorkloadLogsResponse{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +1815,7 @@ func (x *ReadWorkloadLogsResponse) String() string {
 func (*ReadWorkloadLogsResponse) ProtoMessage() {}
 
 func (x *ReadWorkloadLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[20]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +1828,7 @@ func (x *ReadWorkloadLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadWorkloadLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadWorkloadLogsResponse) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{20}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadWorkloadLogsResponse) GetLines() []*LogLine {
@@ -1771,7 +1853,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[21]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +1865,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[21]
+	mi := &file_fairlead_compute_v1_workload_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +1878,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{21}
+	return file_fairlead_compute_v1_workload_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LogLine) GetTime() *timestamppb.Timestamp {
@@ -1824,7 +1906,7 @@ var File_fairlead_compute_v1_workload_service_proto protoreflect.FileDescriptor
 
 const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\n" +
-	"*fairlead/compute/v1/workload_service.proto\x12\x13fairlead.compute.v1\x1a\x1bbuf/validate/validate.proto\x1a$fairlead/resource/v1/condition.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x05\n" +
+	"*fairlead/compute/v1/workload_service.proto\x12\x13fairlead.compute.v1\x1a\x1bbuf/validate/validate.proto\x1a!fairlead/compute/v1/runtime.proto\x1a$fairlead/resource/v1/condition.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x05\n" +
 	"\bWorkload\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x125\n" +
 	"\x04spec\x18\x02 \x01(\v2!.fairlead.compute.v1.WorkloadSpecR\x04spec\x12$\n" +
@@ -1845,7 +1927,7 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\x13STATE_UNSCHEDULABLE\x10\x04\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x05\x12\x12\n" +
 	"\x0eSTATE_DELETING\x10\x06:c\xeaA`\n" +
-	"\x11fairlead/Workload\x12Kworkspaces/{workspace}/computeTargets/{compute_target}/workloads/{workload}\"\x88\a\n" +
+	"\x11fairlead/Workload\x12Kworkspaces/{workspace}/computeTargets/{compute_target}/workloads/{workload}\"\xc0\a\n" +
 	"\fWorkloadSpec\x12&\n" +
 	"\breplicas\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\breplicas\x12C\n" +
@@ -1863,7 +1945,8 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\aversion\x18\f \x01(\tR\aversion\x12\x1c\n" +
 	"\tnamespace\x18\r \x01(\tR\tnamespace\x12>\n" +
 	"\x06python\x18\x0e \x01(\v2&.fairlead.compute.v1.PythonEnvironmentR\x06python\x12,\n" +
-	"\x12collect_model_data\x18\x0f \x01(\bR\x10collectModelData\x1aG\n" +
+	"\x12collect_model_data\x18\x0f \x01(\bR\x10collectModelData\x126\n" +
+	"\aruntime\x18\x10 \x01(\v2\x1c.fairlead.compute.v1.RuntimeR\aruntime\x1aG\n" +
 	"\x19EnvironmentVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x02\n" +
@@ -1900,7 +1983,7 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\rinitial_delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\finitialDelay\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12+\n" +
 	"\x11success_threshold\x18\x04 \x01(\x05R\x10successThreshold\x12+\n" +
-	"\x11failure_threshold\x18\x05 \x01(\x05R\x10failureThreshold\"\x8b\x05\n" +
+	"\x11failure_threshold\x18\x05 \x01(\x05R\x10failureThreshold\"\xca\x05\n" +
 	"\aReplica\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -1917,7 +2000,8 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\x17max_concurrent_requests\x18\n" +
 	" \x01(\x05R\x15maxConcurrentRequests\x127\n" +
 	"\x05usage\x18\v \x01(\v2!.fairlead.compute.v1.ReplicaUsageR\x05usage\x12F\n" +
-	"\flast_failure\x18\f \x01(\v2#.fairlead.compute.v1.ReplicaFailureR\vlastFailure\"\x99\x01\n" +
+	"\flast_failure\x18\f \x01(\v2#.fairlead.compute.v1.ReplicaFailureR\vlastFailure\x12=\n" +
+	"\aruntime\x18\r \x01(\v2#.fairlead.compute.v1.ReplicaRuntimeR\aruntime\"\x99\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x12\n" +
@@ -1925,7 +2009,11 @@ const file_fairlead_compute_v1_workload_service_proto_rawDesc = "" +
 	"\vSTATE_READY\x10\x03\x12\x12\n" +
 	"\x0eSTATE_DRAINING\x10\x04\x12\x15\n" +
 	"\x11STATE_BACKING_OFF\x10\x05\x12\x16\n" +
-	"\x12STATE_UNRESPONSIVE\x10\x06\"r\n" +
+	"\x12STATE_UNRESPONSIVE\x10\x06\"w\n" +
+	"\x0eReplicaRuntime\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12-\n" +
+	"\x12execution_provider\x18\x02 \x01(\tR\x11executionProvider\x12\"\n" +
+	"\faccelerators\x18\x03 \x03(\tR\faccelerators\"r\n" +
 	"\x0eReplicaFailure\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12.\n" +
@@ -1992,7 +2080,7 @@ func file_fairlead_compute_v1_workload_service_proto_rawDescGZIP() []byte {
 }
 
 var file_fairlead_compute_v1_workload_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fairlead_compute_v1_workload_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_fairlead_compute_v1_workload_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_fairlead_compute_v1_workload_service_proto_goTypes = []any{
 	(Workload_State)(0),              // 0: fairlead.compute.v1.Workload.State
 	(Replica_State)(0),               // 1: fairlead.compute.v1.Replica.State
@@ -2005,71 +2093,75 @@ var file_fairlead_compute_v1_workload_service_proto_goTypes = []any{
 	(*ModelMount)(nil),               // 8: fairlead.compute.v1.ModelMount
 	(*Probe)(nil),                    // 9: fairlead.compute.v1.Probe
 	(*Replica)(nil),                  // 10: fairlead.compute.v1.Replica
-	(*ReplicaFailure)(nil),           // 11: fairlead.compute.v1.ReplicaFailure
-	(*ReplicaUsage)(nil),             // 12: fairlead.compute.v1.ReplicaUsage
-	(*ApplyWorkloadRequest)(nil),     // 13: fairlead.compute.v1.ApplyWorkloadRequest
-	(*GetWorkloadRequest)(nil),       // 14: fairlead.compute.v1.GetWorkloadRequest
-	(*ListWorkloadsRequest)(nil),     // 15: fairlead.compute.v1.ListWorkloadsRequest
-	(*ListWorkloadsResponse)(nil),    // 16: fairlead.compute.v1.ListWorkloadsResponse
-	(*DeleteWorkloadRequest)(nil),    // 17: fairlead.compute.v1.DeleteWorkloadRequest
-	(*DeleteWorkloadResponse)(nil),   // 18: fairlead.compute.v1.DeleteWorkloadResponse
-	(*WatchWorkloadsRequest)(nil),    // 19: fairlead.compute.v1.WatchWorkloadsRequest
-	(*WatchWorkloadsResponse)(nil),   // 20: fairlead.compute.v1.WatchWorkloadsResponse
-	(*ReadWorkloadLogsRequest)(nil),  // 21: fairlead.compute.v1.ReadWorkloadLogsRequest
-	(*ReadWorkloadLogsResponse)(nil), // 22: fairlead.compute.v1.ReadWorkloadLogsResponse
-	(*LogLine)(nil),                  // 23: fairlead.compute.v1.LogLine
-	nil,                              // 24: fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
-	(*v1.Condition)(nil),             // 25: fairlead.resource.v1.Condition
-	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 27: google.protobuf.Duration
+	(*ReplicaRuntime)(nil),           // 11: fairlead.compute.v1.ReplicaRuntime
+	(*ReplicaFailure)(nil),           // 12: fairlead.compute.v1.ReplicaFailure
+	(*ReplicaUsage)(nil),             // 13: fairlead.compute.v1.ReplicaUsage
+	(*ApplyWorkloadRequest)(nil),     // 14: fairlead.compute.v1.ApplyWorkloadRequest
+	(*GetWorkloadRequest)(nil),       // 15: fairlead.compute.v1.GetWorkloadRequest
+	(*ListWorkloadsRequest)(nil),     // 16: fairlead.compute.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),    // 17: fairlead.compute.v1.ListWorkloadsResponse
+	(*DeleteWorkloadRequest)(nil),    // 18: fairlead.compute.v1.DeleteWorkloadRequest
+	(*DeleteWorkloadResponse)(nil),   // 19: fairlead.compute.v1.DeleteWorkloadResponse
+	(*WatchWorkloadsRequest)(nil),    // 20: fairlead.compute.v1.WatchWorkloadsRequest
+	(*WatchWorkloadsResponse)(nil),   // 21: fairlead.compute.v1.WatchWorkloadsResponse
+	(*ReadWorkloadLogsRequest)(nil),  // 22: fairlead.compute.v1.ReadWorkloadLogsRequest
+	(*ReadWorkloadLogsResponse)(nil), // 23: fairlead.compute.v1.ReadWorkloadLogsResponse
+	(*LogLine)(nil),                  // 24: fairlead.compute.v1.LogLine
+	nil,                              // 25: fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
+	(*v1.Condition)(nil),             // 26: fairlead.resource.v1.Condition
+	(*timestamppb.Timestamp)(nil),    // 27: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 28: google.protobuf.Duration
+	(*Runtime)(nil),                  // 29: fairlead.compute.v1.Runtime
 }
 var file_fairlead_compute_v1_workload_service_proto_depIdxs = []int32{
 	3,  // 0: fairlead.compute.v1.Workload.spec:type_name -> fairlead.compute.v1.WorkloadSpec
 	0,  // 1: fairlead.compute.v1.Workload.state:type_name -> fairlead.compute.v1.Workload.State
-	25, // 2: fairlead.compute.v1.Workload.ready:type_name -> fairlead.resource.v1.Condition
+	26, // 2: fairlead.compute.v1.Workload.ready:type_name -> fairlead.resource.v1.Condition
 	10, // 3: fairlead.compute.v1.Workload.replicas:type_name -> fairlead.compute.v1.Replica
-	26, // 4: fairlead.compute.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
+	27, // 4: fairlead.compute.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 5: fairlead.compute.v1.WorkloadSpec.resources:type_name -> fairlead.compute.v1.ReplicaResources
 	6,  // 6: fairlead.compute.v1.WorkloadSpec.source:type_name -> fairlead.compute.v1.Bundle
 	8,  // 7: fairlead.compute.v1.WorkloadSpec.models:type_name -> fairlead.compute.v1.ModelMount
-	24, // 8: fairlead.compute.v1.WorkloadSpec.environment_variables:type_name -> fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
-	27, // 9: fairlead.compute.v1.WorkloadSpec.scoring_timeout:type_name -> google.protobuf.Duration
+	25, // 8: fairlead.compute.v1.WorkloadSpec.environment_variables:type_name -> fairlead.compute.v1.WorkloadSpec.EnvironmentVariablesEntry
+	28, // 9: fairlead.compute.v1.WorkloadSpec.scoring_timeout:type_name -> google.protobuf.Duration
 	9,  // 10: fairlead.compute.v1.WorkloadSpec.liveness_probe:type_name -> fairlead.compute.v1.Probe
-	27, // 11: fairlead.compute.v1.WorkloadSpec.drain_timeout:type_name -> google.protobuf.Duration
+	28, // 11: fairlead.compute.v1.WorkloadSpec.drain_timeout:type_name -> google.protobuf.Duration
 	4,  // 12: fairlead.compute.v1.WorkloadSpec.python:type_name -> fairlead.compute.v1.PythonEnvironment
-	7,  // 13: fairlead.compute.v1.Bundle.files:type_name -> fairlead.compute.v1.File
-	7,  // 14: fairlead.compute.v1.ModelMount.files:type_name -> fairlead.compute.v1.File
-	27, // 15: fairlead.compute.v1.Probe.period:type_name -> google.protobuf.Duration
-	27, // 16: fairlead.compute.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
-	27, // 17: fairlead.compute.v1.Probe.timeout:type_name -> google.protobuf.Duration
-	1,  // 18: fairlead.compute.v1.Replica.state:type_name -> fairlead.compute.v1.Replica.State
-	26, // 19: fairlead.compute.v1.Replica.start_time:type_name -> google.protobuf.Timestamp
-	12, // 20: fairlead.compute.v1.Replica.usage:type_name -> fairlead.compute.v1.ReplicaUsage
-	11, // 21: fairlead.compute.v1.Replica.last_failure:type_name -> fairlead.compute.v1.ReplicaFailure
-	26, // 22: fairlead.compute.v1.ReplicaFailure.time:type_name -> google.protobuf.Timestamp
-	27, // 23: fairlead.compute.v1.ReplicaUsage.cpu_time:type_name -> google.protobuf.Duration
-	3,  // 24: fairlead.compute.v1.ApplyWorkloadRequest.spec:type_name -> fairlead.compute.v1.WorkloadSpec
-	2,  // 25: fairlead.compute.v1.ListWorkloadsResponse.workloads:type_name -> fairlead.compute.v1.Workload
-	2,  // 26: fairlead.compute.v1.WatchWorkloadsResponse.changed:type_name -> fairlead.compute.v1.Workload
-	23, // 27: fairlead.compute.v1.ReadWorkloadLogsResponse.lines:type_name -> fairlead.compute.v1.LogLine
-	26, // 28: fairlead.compute.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	13, // 29: fairlead.compute.v1.WorkloadService.ApplyWorkload:input_type -> fairlead.compute.v1.ApplyWorkloadRequest
-	14, // 30: fairlead.compute.v1.WorkloadService.GetWorkload:input_type -> fairlead.compute.v1.GetWorkloadRequest
-	15, // 31: fairlead.compute.v1.WorkloadService.ListWorkloads:input_type -> fairlead.compute.v1.ListWorkloadsRequest
-	17, // 32: fairlead.compute.v1.WorkloadService.DeleteWorkload:input_type -> fairlead.compute.v1.DeleteWorkloadRequest
-	19, // 33: fairlead.compute.v1.WorkloadService.WatchWorkloads:input_type -> fairlead.compute.v1.WatchWorkloadsRequest
-	21, // 34: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:input_type -> fairlead.compute.v1.ReadWorkloadLogsRequest
-	2,  // 35: fairlead.compute.v1.WorkloadService.ApplyWorkload:output_type -> fairlead.compute.v1.Workload
-	2,  // 36: fairlead.compute.v1.WorkloadService.GetWorkload:output_type -> fairlead.compute.v1.Workload
-	16, // 37: fairlead.compute.v1.WorkloadService.ListWorkloads:output_type -> fairlead.compute.v1.ListWorkloadsResponse
-	18, // 38: fairlead.compute.v1.WorkloadService.DeleteWorkload:output_type -> fairlead.compute.v1.DeleteWorkloadResponse
-	20, // 39: fairlead.compute.v1.WorkloadService.WatchWorkloads:output_type -> fairlead.compute.v1.WatchWorkloadsResponse
-	22, // 40: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:output_type -> fairlead.compute.v1.ReadWorkloadLogsResponse
-	35, // [35:41] is the sub-list for method output_type
-	29, // [29:35] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	29, // 13: fairlead.compute.v1.WorkloadSpec.runtime:type_name -> fairlead.compute.v1.Runtime
+	7,  // 14: fairlead.compute.v1.Bundle.files:type_name -> fairlead.compute.v1.File
+	7,  // 15: fairlead.compute.v1.ModelMount.files:type_name -> fairlead.compute.v1.File
+	28, // 16: fairlead.compute.v1.Probe.period:type_name -> google.protobuf.Duration
+	28, // 17: fairlead.compute.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
+	28, // 18: fairlead.compute.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	1,  // 19: fairlead.compute.v1.Replica.state:type_name -> fairlead.compute.v1.Replica.State
+	27, // 20: fairlead.compute.v1.Replica.start_time:type_name -> google.protobuf.Timestamp
+	13, // 21: fairlead.compute.v1.Replica.usage:type_name -> fairlead.compute.v1.ReplicaUsage
+	12, // 22: fairlead.compute.v1.Replica.last_failure:type_name -> fairlead.compute.v1.ReplicaFailure
+	11, // 23: fairlead.compute.v1.Replica.runtime:type_name -> fairlead.compute.v1.ReplicaRuntime
+	27, // 24: fairlead.compute.v1.ReplicaFailure.time:type_name -> google.protobuf.Timestamp
+	28, // 25: fairlead.compute.v1.ReplicaUsage.cpu_time:type_name -> google.protobuf.Duration
+	3,  // 26: fairlead.compute.v1.ApplyWorkloadRequest.spec:type_name -> fairlead.compute.v1.WorkloadSpec
+	2,  // 27: fairlead.compute.v1.ListWorkloadsResponse.workloads:type_name -> fairlead.compute.v1.Workload
+	2,  // 28: fairlead.compute.v1.WatchWorkloadsResponse.changed:type_name -> fairlead.compute.v1.Workload
+	24, // 29: fairlead.compute.v1.ReadWorkloadLogsResponse.lines:type_name -> fairlead.compute.v1.LogLine
+	27, // 30: fairlead.compute.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	14, // 31: fairlead.compute.v1.WorkloadService.ApplyWorkload:input_type -> fairlead.compute.v1.ApplyWorkloadRequest
+	15, // 32: fairlead.compute.v1.WorkloadService.GetWorkload:input_type -> fairlead.compute.v1.GetWorkloadRequest
+	16, // 33: fairlead.compute.v1.WorkloadService.ListWorkloads:input_type -> fairlead.compute.v1.ListWorkloadsRequest
+	18, // 34: fairlead.compute.v1.WorkloadService.DeleteWorkload:input_type -> fairlead.compute.v1.DeleteWorkloadRequest
+	20, // 35: fairlead.compute.v1.WorkloadService.WatchWorkloads:input_type -> fairlead.compute.v1.WatchWorkloadsRequest
+	22, // 36: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:input_type -> fairlead.compute.v1.ReadWorkloadLogsRequest
+	2,  // 37: fairlead.compute.v1.WorkloadService.ApplyWorkload:output_type -> fairlead.compute.v1.Workload
+	2,  // 38: fairlead.compute.v1.WorkloadService.GetWorkload:output_type -> fairlead.compute.v1.Workload
+	17, // 39: fairlead.compute.v1.WorkloadService.ListWorkloads:output_type -> fairlead.compute.v1.ListWorkloadsResponse
+	19, // 40: fairlead.compute.v1.WorkloadService.DeleteWorkload:output_type -> fairlead.compute.v1.DeleteWorkloadResponse
+	21, // 41: fairlead.compute.v1.WorkloadService.WatchWorkloads:output_type -> fairlead.compute.v1.WatchWorkloadsResponse
+	23, // 42: fairlead.compute.v1.WorkloadService.ReadWorkloadLogs:output_type -> fairlead.compute.v1.ReadWorkloadLogsResponse
+	37, // [37:43] is the sub-list for method output_type
+	31, // [31:37] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_compute_v1_workload_service_proto_init() }
@@ -2077,7 +2169,8 @@ func file_fairlead_compute_v1_workload_service_proto_init() {
 	if File_fairlead_compute_v1_workload_service_proto != nil {
 		return
 	}
-	file_fairlead_compute_v1_workload_service_proto_msgTypes[18].OneofWrappers = []any{
+	file_fairlead_compute_v1_runtime_proto_init()
+	file_fairlead_compute_v1_workload_service_proto_msgTypes[19].OneofWrappers = []any{
 		(*WatchWorkloadsResponse_Changed)(nil),
 		(*WatchWorkloadsResponse_Deleted)(nil),
 		(*WatchWorkloadsResponse_Synced)(nil),
@@ -2088,7 +2181,7 @@ func file_fairlead_compute_v1_workload_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fairlead_compute_v1_workload_service_proto_rawDesc), len(file_fairlead_compute_v1_workload_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

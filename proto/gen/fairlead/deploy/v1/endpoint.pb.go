@@ -534,7 +534,8 @@ type EndpointVersion struct {
 	Models []string `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
 	// The files that the script needs, uploaded before, with the script among them.
 	SourceFiles []*ArtefactFile `protobuf:"bytes,7,rep,name=source_files,json=sourceFiles,proto3" json:"source_files,omitempty"`
-	// The script with init() and run(), one of source_files; ends in .py.
+	// The script with init() and run(), one of source_files; ends in .py. Empty
+	// where the runtime needs none.
 	EntryScript string `protobuf:"bytes,8,opt,name=entry_script,json=entryScript,proto3" json:"entry_script,omitempty"`
 	// Environment variables of the script.
 	EnvironmentVariables map[string]string `protobuf:"bytes,9,rep,name=environment_variables,json=environmentVariables,proto3" json:"environment_variables,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -593,8 +594,10 @@ type EndpointVersion struct {
 	ServingRevision int64 `protobuf:"varint,33,opt,name=serving_revision,json=servingRevision,proto3" json:"serving_revision,omitempty"`
 	// Replicas that are wanted now.
 	DesiredReplicas int32 `protobuf:"varint,34,opt,name=desired_replicas,json=desiredReplicas,proto3" json:"desired_replicas,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What answers in the replicas; left out, it follows from entry_script and models.
+	Runtime       *Runtime `protobuf:"bytes,35,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndpointVersion) Reset() {
@@ -865,6 +868,13 @@ func (x *EndpointVersion) GetDesiredReplicas() int32 {
 	return 0
 }
 
+func (x *EndpointVersion) GetRuntime() *Runtime {
+	if x != nil {
+		return x.Runtime
+	}
+	return nil
+}
+
 // Autoscale says how the number of replicas follows the load. Utilization is
 // (busy + queued requests) / (replicas * requests that one works on at a time).
 type Autoscale struct {
@@ -1060,8 +1070,14 @@ type ReplicaStatus struct {
 	LastFailure string `protobuf:"bytes,11,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
 	// When that was seen.
 	LastFailureTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_failure_time,json=lastFailureTime,proto3" json:"last_failure_time,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What answers, as its scorer reports: script, onnx, scikit-learn or custom; empty before it does.
+	Runtime string `protobuf:"bytes,13,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	// What computes, as its scorer reports, for example CUDA or CPU; empty where the runtime does not say.
+	ExecutionProvider string `protobuf:"bytes,14,opt,name=execution_provider,json=executionProvider,proto3" json:"execution_provider,omitempty"`
+	// Its accelerators, as far as it has any.
+	Accelerators  []string `protobuf:"bytes,15,rep,name=accelerators,proto3" json:"accelerators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReplicaStatus) Reset() {
@@ -1174,6 +1190,27 @@ func (x *ReplicaStatus) GetLastFailure() string {
 func (x *ReplicaStatus) GetLastFailureTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LastFailureTime
+	}
+	return nil
+}
+
+func (x *ReplicaStatus) GetRuntime() string {
+	if x != nil {
+		return x.Runtime
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetExecutionProvider() string {
+	if x != nil {
+		return x.ExecutionProvider
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetAccelerators() []string {
+	if x != nil {
+		return x.Accelerators
 	}
 	return nil
 }
@@ -1483,7 +1520,7 @@ var File_fairlead_deploy_v1_endpoint_proto protoreflect.FileDescriptor
 
 const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\n" +
-	"!fairlead/deploy/v1/endpoint.proto\x12\x12fairlead.deploy.v1\x1a\x1bbuf/validate/validate.proto\x1a&fairlead/deploy/v1/model_service.proto\x1a$fairlead/resource/v1/condition.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\v\n" +
+	"!fairlead/deploy/v1/endpoint.proto\x12\x12fairlead.deploy.v1\x1a\x1bbuf/validate/validate.proto\x1a&fairlead/deploy/v1/model_service.proto\x1a fairlead/deploy/v1/runtime.proto\x1a$fairlead/resource/v1/condition.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\v\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x16\n" +
 	"\x03uid\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\x03uid\x12*\n" +
@@ -1534,7 +1571,7 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\x11fairlead/Endpoint\x12+workspaces/{workspace}/endpoints/{endpoint}\"B\n" +
 	"\fTrafficShare\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +
-	"\apercent\x18\x02 \x01(\x01R\apercent\"\xa9\x13\n" +
+	"\apercent\x18\x02 \x01(\x01R\apercent\"\xe0\x13\n" +
 	"\x0fEndpointVersion\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x16\n" +
 	"\x03uid\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\x03uid\x12*\n" +
@@ -1579,7 +1616,8 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\anotices\x18\x1f \x03(\tB\x04\xe2A\x01\x03R\anotices\x12R\n" +
 	"\x10replica_statuses\x18  \x03(\v2!.fairlead.deploy.v1.ReplicaStatusB\x04\xe2A\x01\x03R\x0freplicaStatuses\x12/\n" +
 	"\x10serving_revision\x18! \x01(\x03B\x04\xe2A\x01\x03R\x0fservingRevision\x12/\n" +
-	"\x10desired_replicas\x18\" \x01(\x05B\x04\xe2A\x01\x03R\x0fdesiredReplicas\x1a7\n" +
+	"\x10desired_replicas\x18\" \x01(\x05B\x04\xe2A\x01\x03R\x0fdesiredReplicas\x125\n" +
+	"\aruntime\x18# \x01(\v2\x1b.fairlead.deploy.v1.RuntimeR\aruntime\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a=\n" +
@@ -1613,7 +1651,7 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x05R\x04from\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\x05R\x02to\x12 \n" +
-	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xb9\x03\n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xa6\x04\n" +
 	"\rReplicaStatus\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -1629,7 +1667,10 @@ const file_fairlead_deploy_v1_endpoint_proto_rawDesc = "" +
 	" \x01(\x01R\n" +
 	"cpuSeconds\x12!\n" +
 	"\flast_failure\x18\v \x01(\tR\vlastFailure\x12F\n" +
-	"\x11last_failure_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x0flastFailureTime\"\x9a\x01\n" +
+	"\x11last_failure_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x0flastFailureTime\x12\x18\n" +
+	"\aruntime\x18\r \x01(\tR\aruntime\x12-\n" +
+	"\x12execution_provider\x18\x0e \x01(\tR\x11executionProvider\x12\"\n" +
+	"\faccelerators\x18\x0f \x03(\tR\faccelerators\"\x9a\x01\n" +
 	"\x10ReplicaResources\x12\x10\n" +
 	"\x03cpu\x18\x01 \x01(\x01R\x03cpu\x12\x1b\n" +
 	"\tcpu_limit\x18\x02 \x01(\x01R\bcpuLimit\x12\x1b\n" +
@@ -1691,7 +1732,8 @@ var file_fairlead_deploy_v1_endpoint_proto_goTypes = []any{
 	(*v1.Condition)(nil),           // 18: fairlead.resource.v1.Condition
 	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
 	(*ArtefactFile)(nil),           // 20: fairlead.deploy.v1.ArtefactFile
-	(*durationpb.Duration)(nil),    // 21: google.protobuf.Duration
+	(*Runtime)(nil),                // 21: fairlead.deploy.v1.Runtime
+	(*durationpb.Duration)(nil),    // 22: google.protobuf.Duration
 }
 var file_fairlead_deploy_v1_endpoint_proto_depIdxs = []int32{
 	12, // 0: fairlead.deploy.v1.Endpoint.tags:type_name -> fairlead.deploy.v1.Endpoint.TagsEntry
@@ -1718,22 +1760,23 @@ var file_fairlead_deploy_v1_endpoint_proto_depIdxs = []int32{
 	6,  // 21: fairlead.deploy.v1.EndpointVersion.autoscale:type_name -> fairlead.deploy.v1.Autoscale
 	7,  // 22: fairlead.deploy.v1.EndpointVersion.scaling_status:type_name -> fairlead.deploy.v1.ScalingStatus
 	8,  // 23: fairlead.deploy.v1.EndpointVersion.replica_statuses:type_name -> fairlead.deploy.v1.ReplicaStatus
-	21, // 24: fairlead.deploy.v1.Autoscale.refresh_period:type_name -> google.protobuf.Duration
-	21, // 25: fairlead.deploy.v1.Autoscale.idle_time:type_name -> google.protobuf.Duration
-	17, // 26: fairlead.deploy.v1.ScalingStatus.decisions:type_name -> fairlead.deploy.v1.ScalingStatus.Decision
-	19, // 27: fairlead.deploy.v1.ReplicaStatus.start_time:type_name -> google.protobuf.Timestamp
-	19, // 28: fairlead.deploy.v1.ReplicaStatus.last_failure_time:type_name -> google.protobuf.Timestamp
-	21, // 29: fairlead.deploy.v1.RequestSettings.scoring_timeout:type_name -> google.protobuf.Duration
-	21, // 30: fairlead.deploy.v1.RequestSettings.max_queue_wait:type_name -> google.protobuf.Duration
-	21, // 31: fairlead.deploy.v1.Probe.period:type_name -> google.protobuf.Duration
-	21, // 32: fairlead.deploy.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
-	21, // 33: fairlead.deploy.v1.Probe.timeout:type_name -> google.protobuf.Duration
-	19, // 34: fairlead.deploy.v1.ScalingStatus.Decision.time:type_name -> google.protobuf.Timestamp
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	21, // 24: fairlead.deploy.v1.EndpointVersion.runtime:type_name -> fairlead.deploy.v1.Runtime
+	22, // 25: fairlead.deploy.v1.Autoscale.refresh_period:type_name -> google.protobuf.Duration
+	22, // 26: fairlead.deploy.v1.Autoscale.idle_time:type_name -> google.protobuf.Duration
+	17, // 27: fairlead.deploy.v1.ScalingStatus.decisions:type_name -> fairlead.deploy.v1.ScalingStatus.Decision
+	19, // 28: fairlead.deploy.v1.ReplicaStatus.start_time:type_name -> google.protobuf.Timestamp
+	19, // 29: fairlead.deploy.v1.ReplicaStatus.last_failure_time:type_name -> google.protobuf.Timestamp
+	22, // 30: fairlead.deploy.v1.RequestSettings.scoring_timeout:type_name -> google.protobuf.Duration
+	22, // 31: fairlead.deploy.v1.RequestSettings.max_queue_wait:type_name -> google.protobuf.Duration
+	22, // 32: fairlead.deploy.v1.Probe.period:type_name -> google.protobuf.Duration
+	22, // 33: fairlead.deploy.v1.Probe.initial_delay:type_name -> google.protobuf.Duration
+	22, // 34: fairlead.deploy.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	19, // 35: fairlead.deploy.v1.ScalingStatus.Decision.time:type_name -> google.protobuf.Timestamp
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_deploy_v1_endpoint_proto_init() }
@@ -1742,6 +1785,7 @@ func file_fairlead_deploy_v1_endpoint_proto_init() {
 		return
 	}
 	file_fairlead_deploy_v1_model_service_proto_init()
+	file_fairlead_deploy_v1_runtime_proto_init()
 	file_fairlead_deploy_v1_endpoint_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

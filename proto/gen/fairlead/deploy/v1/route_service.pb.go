@@ -228,6 +228,9 @@ type RouteVersion struct {
 	// Whether requests are held until their scoring timeout while there is no
 	// replica, because the first one starts when they come.
 	HoldWhenEmpty bool `protobuf:"varint,5,opt,name=hold_when_empty,json=holdWhenEmpty,proto3" json:"hold_when_empty,omitempty"`
+	// What answers in its replicas; unspecified, from a service that is older than
+	// runtimes, means SCRIPT. Only a CUSTOM one takes paths that are not the router's own.
+	Runtime       Runtime_Kind `protobuf:"varint,6,opt,name=runtime,proto3,enum=fairlead.deploy.v1.Runtime_Kind" json:"runtime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -295,6 +298,13 @@ func (x *RouteVersion) GetHoldWhenEmpty() bool {
 		return x.HoldWhenEmpty
 	}
 	return false
+}
+
+func (x *RouteVersion) GetRuntime() Runtime_Kind {
+	if x != nil {
+		return x.Runtime
+	}
+	return Runtime_KIND_UNSPECIFIED
 }
 
 // Request of WatchRoutes.
@@ -534,7 +544,7 @@ var File_fairlead_deploy_v1_route_service_proto protoreflect.FileDescriptor
 
 const file_fairlead_deploy_v1_route_service_proto_rawDesc = "" +
 	"\n" +
-	"&fairlead/deploy/v1/route_service.proto\x12\x12fairlead.deploy.v1\x1a!fairlead/deploy/v1/endpoint.proto\"\xa1\x02\n" +
+	"&fairlead/deploy/v1/route_service.proto\x12\x12fairlead.deploy.v1\x1a!fairlead/deploy/v1/endpoint.proto\x1a fairlead/deploy/v1/runtime.proto\"\xa1\x02\n" +
 	"\x11ReportLoadRequest\x12\x16\n" +
 	"\x06router\x18\x01 \x01(\tR\x06router\x12G\n" +
 	"\x05loads\x18\x02 \x03(\v21.fairlead.deploy.v1.ReportLoadRequest.VersionLoadR\x05loads\x1a\xaa\x01\n" +
@@ -556,13 +566,14 @@ const file_fairlead_deploy_v1_route_service_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x06 \x01(\x03R\n" +
 	"generation\x12+\n" +
-	"\x11telemetry_enabled\x18\a \x01(\bR\x10telemetryEnabled\"\xd2\x01\n" +
+	"\x11telemetry_enabled\x18\a \x01(\bR\x10telemetryEnabled\"\x8e\x02\n" +
 	"\fRouteVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05share\x18\x02 \x01(\x05R\x05share\x12\x1a\n" +
 	"\bworkload\x18\x03 \x01(\tR\bworkload\x12N\n" +
 	"\x10request_settings\x18\x04 \x01(\v2#.fairlead.deploy.v1.RequestSettingsR\x0frequestSettings\x12&\n" +
-	"\x0fhold_when_empty\x18\x05 \x01(\bR\rholdWhenEmpty\"\x14\n" +
+	"\x0fhold_when_empty\x18\x05 \x01(\bR\rholdWhenEmpty\x12:\n" +
+	"\aruntime\x18\x06 \x01(\x0e2 .fairlead.deploy.v1.Runtime.KindR\aruntime\"\x14\n" +
 	"\x12WatchRoutesRequest\"\x8b\x01\n" +
 	"\x13WatchRoutesResponse\x125\n" +
 	"\achanged\x18\x01 \x01(\v2\x19.fairlead.deploy.v1.RouteH\x00R\achanged\x12\x1a\n" +
@@ -598,22 +609,24 @@ var file_fairlead_deploy_v1_route_service_proto_goTypes = []any{
 	(*ReportLoadRequest_VersionLoad)(nil), // 6: fairlead.deploy.v1.ReportLoadRequest.VersionLoad
 	(Endpoint_AuthMode)(0),                // 7: fairlead.deploy.v1.Endpoint.AuthMode
 	(*RequestSettings)(nil),               // 8: fairlead.deploy.v1.RequestSettings
+	(Runtime_Kind)(0),                     // 9: fairlead.deploy.v1.Runtime.Kind
 }
 var file_fairlead_deploy_v1_route_service_proto_depIdxs = []int32{
 	6, // 0: fairlead.deploy.v1.ReportLoadRequest.loads:type_name -> fairlead.deploy.v1.ReportLoadRequest.VersionLoad
 	7, // 1: fairlead.deploy.v1.Route.auth_mode:type_name -> fairlead.deploy.v1.Endpoint.AuthMode
 	3, // 2: fairlead.deploy.v1.Route.versions:type_name -> fairlead.deploy.v1.RouteVersion
 	8, // 3: fairlead.deploy.v1.RouteVersion.request_settings:type_name -> fairlead.deploy.v1.RequestSettings
-	2, // 4: fairlead.deploy.v1.WatchRoutesResponse.changed:type_name -> fairlead.deploy.v1.Route
-	4, // 5: fairlead.deploy.v1.RouteService.WatchRoutes:input_type -> fairlead.deploy.v1.WatchRoutesRequest
-	0, // 6: fairlead.deploy.v1.LoadService.ReportLoad:input_type -> fairlead.deploy.v1.ReportLoadRequest
-	5, // 7: fairlead.deploy.v1.RouteService.WatchRoutes:output_type -> fairlead.deploy.v1.WatchRoutesResponse
-	1, // 8: fairlead.deploy.v1.LoadService.ReportLoad:output_type -> fairlead.deploy.v1.ReportLoadResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	9, // 4: fairlead.deploy.v1.RouteVersion.runtime:type_name -> fairlead.deploy.v1.Runtime.Kind
+	2, // 5: fairlead.deploy.v1.WatchRoutesResponse.changed:type_name -> fairlead.deploy.v1.Route
+	4, // 6: fairlead.deploy.v1.RouteService.WatchRoutes:input_type -> fairlead.deploy.v1.WatchRoutesRequest
+	0, // 7: fairlead.deploy.v1.LoadService.ReportLoad:input_type -> fairlead.deploy.v1.ReportLoadRequest
+	5, // 8: fairlead.deploy.v1.RouteService.WatchRoutes:output_type -> fairlead.deploy.v1.WatchRoutesResponse
+	1, // 9: fairlead.deploy.v1.LoadService.ReportLoad:output_type -> fairlead.deploy.v1.ReportLoadResponse
+	8, // [8:10] is the sub-list for method output_type
+	6, // [6:8] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_fairlead_deploy_v1_route_service_proto_init() }
@@ -622,6 +635,7 @@ func file_fairlead_deploy_v1_route_service_proto_init() {
 		return
 	}
 	file_fairlead_deploy_v1_endpoint_proto_init()
+	file_fairlead_deploy_v1_runtime_proto_init()
 	file_fairlead_deploy_v1_route_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*WatchRoutesResponse_Changed)(nil),
 		(*WatchRoutesResponse_Deleted)(nil),
