@@ -55,6 +55,8 @@ type Policy struct {
 	// Near is the part by which costs may differ that count as equal, Slack the
 	// amount.
 	Near, Slack float64
+	// Even gives, among equals, the one with the least to do for its capacity.
+	Even bool
 	// Two compares two candidates drawn by lot instead of all.
 	Two bool
 	// Lot gives a number from 0 to below n; only Two needs it.
@@ -68,9 +70,9 @@ func Reachable(c *Candidate) bool { return c.State == Ready && !c.Suspect }
 // Admitting passes reachable replicas below their concurrency.
 func Admitting(c *Candidate) bool { return Reachable(c) && c.InFlight < c.Capacity }
 
-// Pick gives the index of the best candidate. Among equals it is the one with the
-// least to do for its capacity, and among those the first at or after turn, so a
-// caller that hands in one more than the last pick gives them their turns.
+// Pick gives the index of the best candidate. Among equals it is the first at or
+// after turn, so a caller that hands in one more than the last pick gives them
+// their turns.
 func (p Policy) Pick(candidates []Candidate, turn int) (index int, ok bool) {
 	n := len(candidates)
 	if n == 0 {
@@ -99,6 +101,9 @@ func (p Policy) Pick(candidates []Candidate, turn int) (index int, ok bool) {
 		c := &candidates[i]
 		if !p.May(c) || p.Cost(c, service) > enough {
 			continue
+		}
+		if !p.Even {
+			return i, true
 		}
 		if full := fullness(c, 0); best < 0 || full < fullest {
 			best, fullest = i, full

@@ -8,7 +8,7 @@ import "time"
 // that nothing is known of is taken to be like the best one, so that it is tried.
 // Estimates that hardly differ count as equal.
 func ExpectedCompletion(may Filter) Policy {
-	return Policy{May: may, Cost: completion, Near: near, Slack: float64(slack)}
+	return Policy{May: may, Cost: completion, Near: near, Slack: float64(slack), Even: true}
 }
 
 // near is what estimates of equal replicas differ by: they take turns.
