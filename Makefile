@@ -9,6 +9,9 @@ MODULES := $(shell sed -n 's/^[[:space:]]*\.\/\(.*\)/\1/p' go.work)
 # The tools that check and generate code, built from tools/go.mod's pins.
 TOOLS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
 export PATH := $(BIN):$(PATH)
+# ONNX Runtime is loaded through C. Without a compiler the program is built without it, and says so when it is asked to serve an
+# ONNX model. Names are resolved in Go in either case.
+CGO_ENABLED ?= $(if $(shell command -v $(CC) 2>/dev/null),1,0)
 
 .PHONY: help
 help: ## List the tasks.
@@ -26,9 +29,22 @@ test: deps ## Install what is needed and run every test, in both assemblies.
 soak: deps build ## Break both assemblies at random under load for FAIRLEAD_SOAK (30m) each.
 	cd test && FAIRLEAD_BIN=$(BIN)/fairlead FAIRLEAD_SOAK=$(or $(FAIRLEAD_SOAK),30m) go test -count 1 -timeout 0 -v ./failure
 
+.PHONY: bench-dispatch
+bench-dispatch: ## Simulate the choice of replicas against other rules.
+	cd bench && for s in mixed even small; do go run ./dispatch -scenario $$s || exit 1; done
+
+.PHONY: bench-scorer
+bench-scorer: ## Compare the scorer with Flask behind gunicorn (Debian's python3-flask, gunicorn, python3-sklearn).
+	cd scorer && go build -o $(BIN)/scorer ./cmd/scorer
+	cd bench && go run ./scorer -scorer $(BIN)/scorer
+
 .PHONY: build
 build: ## Build bin/fairlead.
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(shell git describe --always --dirty 2>/dev/null || echo unknown)' -o $(BIN)/fairlead ./cmd/fairlead
+	CGO_ENABLED=$(CGO_ENABLED) go build -trimpath -tags netgo,osusergo -ldflags '-s -w -X main.version=$(shell git describe --always --dirty 2>/dev/null || echo unknown)' -o $(BIN)/fairlead ./cmd/fairlead
+
+.PHONY: onnxruntime
+onnxruntime: ## Fetch ONNX Runtime's shared library and put it beside bin/fairlead.
+	@./tools/onnxruntime
 
 .PHONY: deps
 deps: ## Install the Debian packages that the demo and the tests need.

@@ -47,6 +47,7 @@ func TestParseFlags(t *testing.T) {
 			"AZUREML_ENTRY_SCRIPT": "score.py", "AML_APP_ROOT": dir, "AZUREML_SOURCE_DIRECTORY": "src", "AZUREML_MODEL_DIR": dir + "/azureml-models/m/2",
 			"WORKER_COUNT": "3", "SCORING_TIMEOUT_MS": "500", "SERVICE_NAME": "s",
 		}, func(c *scorer.Config) {
+			c.AppRoot = dir
 			c.ModelDir, c.ModelsRoot = dir+"/azureml-models/m/2", dir+"/azureml-models"
 			c.Workers, c.ServiceName, c.Limits.ScoringTimeout = 3, "s", 500*time.Millisecond
 		}},

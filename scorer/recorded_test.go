@@ -19,21 +19,6 @@ import (
 	"github.com/fairlead/fairlead/scorer/internal/pythontest"
 )
 
-// notYet are recorded answers that need parts of the old product's contract that the scorer does not have.
-var notYet = map[string]string{
-	"undecorated/swagger":      "swagger",
-	"undecorated/swagger-2":    "swagger",
-	"undecorated/swagger-3":    "swagger",
-	"undecorated/swagger-3.1":  "swagger",
-	"undecorated/swagger-4":    "swagger",
-	"undecorated/swagger-abc":  "swagger",
-	"undecorated/swagger-post": "swagger",
-	"cors-star/options":        "AML_CORS_ORIGINS",
-	"cors-star/post":           "AML_CORS_ORIGINS",
-	"cors-star/health":         "AML_CORS_ORIGINS",
-	"cors-star/swagger":        "AML_CORS_ORIGINS and swagger",
-}
-
 type recording struct {
 	Scenarios []scenario `json:"scenarios"`
 }
@@ -99,9 +84,6 @@ func replay(t *testing.T, s scenario) {
 	}
 	for _, e := range s.Responses {
 		t.Run(e.Name, func(t *testing.T) {
-			if reason, ok := notYet[s.Name+"/"+e.Name]; ok {
-				t.Skip("not in this milestone: " + reason)
-			}
 			compare(t, r, e)
 		})
 	}

@@ -16,14 +16,19 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/fairlead/fairlead/scorer/internal/cors"
+	"github.com/fairlead/fairlead/scorer/internal/front"
+	"github.com/fairlead/fairlead/scorer/internal/gate"
 	"github.com/fairlead/fairlead/scorer/internal/lifeline"
-	"github.com/fairlead/fairlead/scorer/internal/python"
+	"github.com/fairlead/fairlead/scorer/internal/oip"
+	"github.com/fairlead/fairlead/scorer/internal/onnxruntime"
+	"github.com/fairlead/fairlead/scorer/internal/script"
 	"github.com/fairlead/fairlead/scorer/internal/server"
+	"github.com/fairlead/fairlead/scorer/internal/swagger"
 	"github.com/fairlead/fairlead/scorer/internal/worker"
 )
 
@@ -50,9 +55,11 @@ type Deps struct {
 	Stdout, Stderr *os.File
 	// OnListen, if not nil, is told the address once the scorer listens. The script need not be loaded by then.
 	OnListen func(net.Addr)
+	// Listener, if not nil, is served on instead of a new one at the configuration's address. Run closes it.
+	Listener net.Listener
 }
 
-func (d Deps) complete() Deps {
+func (d Deps) complete(cfg Config) Deps {
 	if d.Environ == nil {
 		d.Environ = os.Environ()
 	}
@@ -63,7 +70,8 @@ func (d Deps) complete() Deps {
 		d.Stderr = os.Stderr
 	}
 	if d.Log == nil {
-		d.Log = slog.New(slog.NewTextHandler(d.Stderr, nil))
+		level, _ := cfg.logLevel() // a wrong one is refused before anything is logged
+		d.Log = slog.New(slog.NewTextHandler(d.Stderr, &slog.HandlerOptions{Level: level}))
 	}
 	if d.Version == "" {
 		d.Version = unversioned
@@ -73,7 +81,7 @@ func (d Deps) complete() Deps {
 
 // StartError says in one line why the script can't serve.
 type StartError struct {
-	// Reason is a stable word for programs: ScriptError, MissingPackage, NoInit, NoRun, PythonMissing.
+	// Reason is a stable word for programs: ScriptError, MissingPackage, NoInit, NoRun, PythonMissing, ModelError, OnnxRuntimeMissing.
 	Reason string
 	Cause  string
 }
@@ -104,7 +112,7 @@ func ExitCode(err error) int {
 
 // Run serves until ctx ends, a drain is asked for over HTTP, or the supervisor is gone for good.
 func Run(ctx context.Context, cfg Config, deps Deps) error {
-	deps = deps.complete()
+	deps = deps.complete(cfg)
 	err := run(ctx, cfg, deps)
 	if err != nil {
 		writeError(deps.Stderr, err)
@@ -142,34 +150,27 @@ func run(ctx context.Context, cfg Config, deps Deps) error {
 	if len(problems) > 0 {
 		return &ConfigError{problems}
 	}
-	interpreter, err := exec.LookPath(cfg.Python)
+	for _, note := range cfg.Notes {
+		deps.Log.Warn(note)
+	}
+	parts, err := assemble(cfg, deps)
 	if err != nil {
-		return &ConfigError{[]error{fmt.Errorf("python: %w", err)}}
-	}
-	if cfg.Python, err = filepath.Abs(interpreter); err != nil {
-		return fmt.Errorf("find the interpreter: %w", err)
-	}
-	if cfg.RunDir == "" {
-		if cfg.RunDir, err = os.MkdirTemp("", "fairlead-scorer-"); err != nil {
-			return fmt.Errorf("make a folder for the worker program: %w", err)
-		}
-		defer os.RemoveAll(cfg.RunDir)
-	}
-	if err := python.Unpack(cfg.RunDir); err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	defer parts.close()
+	listeners, err := listen(ctx, cfg, deps.Listener)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+		return err
 	}
-	deps.Log.Info("scorer listens", "address", listener.Addr().String(), "service", cfg.ServiceName, "workers", cfg.Workers)
+	listener := listeners[0]
+	deps.Log.Info("scorer listens", "address", listener.Addr().String(), "service", cfg.ServiceName, "runtime", cfg.Runtime)
 	if err := announce(cfg.AddressFile, listener.Addr()); err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, closeAll(listeners))
 	}
 	if deps.OnListen != nil {
 		deps.OnListen(listener.Addr())
 	}
-	return serve(ctx, cfg, deps, listener)
+	return parts.serve(ctx, cfg, deps, listeners)
 }
 
 // announce writes the address to file, whole or not at all, when one is asked for.
@@ -191,51 +192,130 @@ func writeWhole(file string, text []byte) error {
 	return nil
 }
 
-// serve runs the parts and ends them in order: requests, workers, server.
-func serve(ctx context.Context, cfg Config, deps Deps, listener net.Listener) error {
+// runtime answers in a scorer.
+type runtime interface {
+	server.Runtime
+	// Run keeps it able to answer until ctx ends. It fails with a *worker.LoadError when it can't begin to, with a
+	// *worker.CrashLoopError when it ends again and again.
+	Run(ctx context.Context) error
+}
+
+// parts are what a scorer is made of.
+type parts struct {
+	runtime runtime
+	// model gives the model that answers in tensors, once the runtime is loaded, or says why it can't; nil where a runtime has none.
+	model func() (oip.Model, error)
+	// inference answers the Open Inference Protocol; nil without model.
+	inference http.Handler
+	// passthrough answers all other paths; nil where there are none.
+	passthrough http.Handler
+	gate        *gate.Gate
+	// schemas describes what /score takes and gives, once the runtime is loaded; nil for anything. ownSwagger are the user's own documents.
+	schemas    func() swagger.Schemas
+	ownSwagger swagger.Files
+	// close gives back what assemble took, once all has ended.
+	close func()
+}
+
+// assemble makes the runtime that the configuration names and what goes with it; nothing runs yet.
+func assemble(cfg Config, deps Deps) (*parts, error) {
+	p, err := assembleRuntime(cfg, deps)
+	if err != nil {
+		return nil, err
+	}
+	p.serveTensors(cfg, deps)
+	return p, nil
+}
+
+func assembleRuntime(cfg Config, deps Deps) (*parts, error) {
+	switch cfg.Runtime {
+	case script.Name:
+		return assembleScript(cfg, deps)
+	case scikitLearn:
+		return assembleScikitLearn(cfg, deps)
+	case onnxruntime.Name:
+		return assembleONNX(cfg, deps)
+	case front.Name:
+		return assembleCustom(cfg, deps)
+	}
+	return nil, &ConfigError{[]error{unknownRuntime(cfg.Runtime)}}
+}
+
+// serve runs the parts and ends them in order: requests, runtime, server.
+func (p *parts) serve(ctx context.Context, cfg Config, deps Deps, listeners []net.Listener) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	pool := worker.New(workerConfig(cfg, deps.Environ), worker.Deps{Log: deps.Log, Stdout: deps.Stdout, Stderr: deps.Stderr})
-	handler := server.New(
-		server.Config{Service: cfg.ServiceName, Product: "fairlead/" + deps.Version, MaxBody: cfg.Limits.MaxBody},
-		server.Deps{Pool: pool, Log: deps.Log},
-	)
-	httpServer := &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(deps.Log.Handler(), slog.LevelDebug),
+	handler, err := p.handler(cfg, deps)
+	if err != nil {
+		return errors.Join(err, closeAll(listeners))
 	}
-	parts := &parts{workers: make(chan error, 1), http: make(chan error, 1), orphaned: make(chan error, 1)}
-	go func() { parts.workers <- pool.Run(inner) }()
-	go func() { parts.http <- httpServer.Serve(listener) }()
+	httpServer := newHTTPServer(p.reporter(cfg.Threads).Wrap(handler), deps.Log)
+	ends := &ends{runtime: make(chan error, 1), http: make(chan error, len(listeners)), orphaned: make(chan error, 1)}
+	go func() { ends.runtime <- p.runtime.Run(inner) }()
+	for _, l := range listeners {
+		go func() { ends.http <- httpServer.Serve(l) }()
+	}
 	if cfg.SupervisorLock != "" {
-		go func() { parts.orphaned <- lifeline.Watch(inner, cfg.SupervisorLock, cfg.OrphanGrace) }()
+		go func() { ends.orphaned <- lifeline.Watch(inner, cfg.SupervisorLock, cfg.OrphanGrace) }()
 	}
 
-	workersEnded, err := parts.await(ctx, cfg, deps, handler)
+	runtimeEnded, err := ends.await(ctx, cfg, deps, handler)
 	// Requests that still run get an answer that says why they are cut off.
 	stop()
 	endHTTP(context.WithoutCancel(ctx), httpServer)
-	if !workersEnded {
-		err = errors.Join(err, <-parts.workers)
+	if !runtimeEnded {
+		err = errors.Join(err, <-ends.runtime)
 	}
 	return report(err, deps.Stderr)
 }
 
-// parts are the ends of what serve runs.
-type parts struct{ workers, http, orphaned chan error }
+// handler makes the HTTP side of the parts.
+func (p *parts) handler(cfg Config, deps Deps) (*server.Server, error) {
+	origins, err := cors.Parse(cfg.CORSOrigins)
+	if err != nil {
+		return nil, &ConfigError{[]error{fmt.Errorf("cors-origins: %w", err)}}
+	}
+	product := "fairlead/" + deps.Version
+	if cfg.HideVersion {
+		product = ""
+	}
+	service := swagger.Service{Name: cfg.ServiceName, Version: cfg.ServiceVersion, PathPrefix: cfg.ServicePathPrefix}
+	return server.New(
+		server.Config{Service: cfg.ServiceName, Product: product},
+		server.Deps{
+			Runtime: p.runtime, Gate: p.gate, Inference: p.inference, Passthrough: p.passthrough,
+			Swagger: swagger.New(service, p.ownSwagger, p.schemas), Origins: origins,
+		},
+	), nil
+}
+
+// newHTTPServer serves HTTP/1.1, and HTTP/2 without TLS for gRPC.
+func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: handler, Protocols: &protocols,
+		ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// ends are the ends of what serve runs.
+type ends struct{ runtime, http, orphaned chan error }
 
 // await blocks until the scorer has to end and has drained as far as it may.
-func (p *parts) await(ctx context.Context, cfg Config, deps Deps, handler *server.Server) (workersEnded bool, err error) {
+func (e *ends) await(ctx context.Context, cfg Config, deps Deps, handler *server.Server) (runtimeEnded bool, err error) {
 	select {
 	case <-ctx.Done():
 		deps.Log.Info("scorer drains: it was told to end")
 	case <-handler.DrainAsked():
 		deps.Log.Info("scorer drains: a drain was asked for")
-	case err := <-p.workers:
+	case err := <-e.runtime:
 		return true, err
-	case err := <-p.http:
+	case err := <-e.http:
 		return false, fmt.Errorf("serve HTTP: %w", err)
-	case err := <-p.orphaned:
+	case err := <-e.orphaned:
 		if err != nil {
 			return false, err
 		}
@@ -250,7 +330,7 @@ func (p *parts) await(ctx context.Context, cfg Config, deps Deps, handler *serve
 	case <-handler.Drain():
 	case <-limit.C:
 		deps.Log.Warn("scorer ends with requests running: the drain took too long", "limit", cfg.Limits.DrainTimeout)
-	case err := <-p.workers:
+	case err := <-e.runtime:
 		return true, err
 	}
 	return false, nil
@@ -280,24 +360,6 @@ func report(err error, stderr *os.File) error {
 		_, _ = fmt.Fprintln(stderr, strings.TrimRight(load.Detail, "\n"))
 	}
 	return &StartError{Reason: load.Reason, Cause: load.Cause}
-}
-
-func workerConfig(cfg Config, environ []string) worker.Config {
-	// Of a variable that is there twice, the last counts: the first line gives defaults.
-	env := append([]string{"PYTHONDONTWRITEBYTECODE=1", "AML_APP_ROOT=" + cfg.SourceDir}, environ...)
-	env = append(env, "PYTHONUNBUFFERED=1", "AZUREML_ENTRY_SCRIPT="+cfg.EntryScript)
-	if cfg.ModelDir != "" {
-		env = append(env, "AZUREML_MODEL_DIR="+cfg.ModelDir)
-	}
-	if cfg.ModelsRoot != "" {
-		env = append(env, "FAIRLEAD_MODELS_ROOT="+cfg.ModelsRoot)
-	}
-	return worker.Config{
-		Python: cfg.Python, Program: filepath.Join(cfg.RunDir, python.Worker),
-		Script: cfg.EntryScript, SourceDir: cfg.SourceDir, Env: env,
-		Workers: cfg.Workers, MaxQueue: cfg.Limits.MaxQueue,
-		Timeout: cfg.Limits.ScoringTimeout, CancelGrace: cfg.Limits.CancelGrace, MemoryLimited: cfg.MemoryLimited,
-	}
 }
 
 func writeError(w io.Writer, err error) {

@@ -59,22 +59,26 @@ func run(args []string, out io.Writer) error {
 	if !ok {
 		return fmt.Errorf("there is no scenario %q: it is mixed, even or small", p.scenario)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(out, "%s: p99 in ms, medians of %d seeds, %d requests each\n", p.scenario, p.seeds, p.requests)
-	fmt.Fprintf(w, "routers\tload\t%s\t\n", strings.Join(p.rules, "\t"))
+	var table strings.Builder
+	fmt.Fprintf(&table, "%s: p99 in ms, medians of %d seeds, %d requests each\n", p.scenario, p.seeds, p.requests)
+	fmt.Fprintf(&table, "routers\tload\t%s\t\n", strings.Join(p.rules, "\t"))
 	for _, routers := range p.routers {
 		for _, load := range p.loads {
-			fmt.Fprintf(w, "%.0f\t%.2f\t", routers, load)
+			fmt.Fprintf(&table, "%.0f\t%.2f\t", routers, load)
 			for _, rule := range p.rules {
 				cell := simulation.Config{Speeds: speeds, Routers: int(routers), Slots: 1, Load: load, Requests: p.requests, Rule: rule}
 				p99, err := cell99(cell, p.seeds)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(w, "%.0f\t", float64(p99)/float64(time.Millisecond))
+				fmt.Fprintf(&table, "%.0f\t", float64(p99)/float64(time.Millisecond))
 			}
-			fmt.Fprintln(w)
+			table.WriteString("\n")
 		}
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := io.WriteString(w, table.String()); err != nil {
+		return err
 	}
 	return w.Flush()
 }

@@ -25,6 +25,9 @@ func runCommandLine(ctx context.Context, args []string) int {
 		ChoosePython: func(ctx context.Context) (string, error) {
 			return assembly.DescribePython(ctx, os.Getenv("FAIRLEAD_PYTHON"))
 		},
+		PythonPath: func(ctx context.Context) (string, error) {
+			return assembly.PythonPath(ctx, os.Getenv("FAIRLEAD_PYTHON"))
+		},
 	}
 	dataDir := os.Getenv("FAIRLEAD_DATA_DIR")
 	if dataDir == "" {

@@ -46,6 +46,7 @@ func edges() []string {
 		"services/auth/internal/sealing",
 		"services/auth/internal/secretfile",
 		"services/auth/internal/oidc",
+		"services/deploy/internal/access",
 		"services/deploy/internal/upload",
 		"services/*/internal/*test",     // fakes
 		"services/gateway/internal/...", // the edge of the control plane: it has no domain
@@ -72,16 +73,23 @@ func moduleLayers() []Layer {
 			Own: []string{"proto/..."},
 		},
 		{
-			Name:   "scorer",
-			Reason: "a scorer runs beside every model: it stays small, and is built and shipped without the control plane",
-			From:   []string{"scorer/..."},
-			Own:    []string{"scorer/..."}, Foreign: []string{"golang.org/x/sys/..."},
+			Name:    "scorer",
+			Reason:  "a scorer runs beside every model: it stays small, and is built and shipped without the control plane",
+			From:    []string{"scorer/..."},
+			Own:     []string{"scorer/...", "proto/gen/inference"},
+			Foreign: []string{"golang.org/x/sys/...", "google.golang.org/grpc/...", "google.golang.org/protobuf/...", "github.com/yalue/onnxruntime_go"},
+		},
+		{
+			Name:   "protocols in the scorer",
+			Reason: "runtimes know tensors; one place knows the protocol that carries them, one the library that computes them",
+			From:   []string{"scorer/..."}, ExceptFrom: []string{"scorer/internal/oip", "scorer/internal/onnx"},
+			Forbidden: []string{"proto/...", "google.golang.org/...", "github.com/yalue/..."},
 		},
 		{
 			Name:   "scorer's tests",
 			Reason: "they test the scorer alone",
 			From:   []string{"scorer/..."}, Tests: true,
-			Own: []string{"scorer/..."},
+			Own: []string{"scorer/...", "proto/gen/inference"},
 		},
 		{
 			Name:   "assembly",

@@ -114,7 +114,7 @@ func tail(path string, lines int) string {
 // environment is this process's without what would reach the program by accident.
 func environment(home string, extra ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "FAIRLEAD_") || strings.HasPrefix(v, "HOME=") || strings.HasPrefix(v, "XDG_")
+		return strings.HasPrefix(v, "FAIRLEAD_") && !strings.HasPrefix(v, onnxRuntimeVariable+"=") || strings.HasPrefix(v, "HOME=") || strings.HasPrefix(v, "XDG_")
 	})
 	return append(append(env, "HOME="+home, "NO_COLOR=1"), extra...)
 }

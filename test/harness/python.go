@@ -4,26 +4,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/fairlead/fairlead/test/repository"
 )
 
-// NeedPython skips the test when no interpreter has the modules. The program
-// chooses its interpreter from the same ones.
-func NeedPython(tb testing.TB, modules ...string) {
+// NeedPython gives an interpreter that has the modules, and skips the test when
+// there is none. The program chooses its interpreter from the same ones.
+func NeedPython(tb testing.TB, modules ...string) string {
 	tb.Helper()
 	const probe = "import importlib.util, sys; sys.exit(any(importlib.util.find_spec(m) is None for m in sys.argv[1:]))"
 	candidates := []string{"/usr/bin/python3"}
 	if onPath, err := exec.LookPath("python3"); err == nil {
 		candidates = append(candidates, onPath)
 	}
-	if !slices.ContainsFunc(candidates, func(python string) bool {
-		return exec.Command(python, append([]string{"-c", probe}, modules...)...).Run() == nil
-	}) {
-		tb.Skipf("no python3 here has %v; on Debian: apt-get install python3-sklearn", modules)
+	for _, python := range candidates {
+		if exec.Command(python, append([]string{"-c", probe}, modules...)...).Run() == nil {
+			return python
+		}
 	}
+	tb.Skipf("no python3 here has %v; on Debian: apt-get install python3-sklearn", modules)
+	return ""
 }
 
 // AcceptanceVariable names the folder of inputs with known answers.

@@ -173,7 +173,7 @@ func (s *site) buildRouter(ctx context.Context, listen string) ([]lifecycle.Memb
 	config.ReportsPath = s.path("router", "reports.pb")
 	service, err := router.New(ctx, config, router.Deps{
 		Logger: s.log.With("service", routerService), Deploy: toDeploy, Compute: toCompute, Auth: toAuth,
-		Telemetry: toTelemetry, Metrics: s.registry, Tracer: s.tracing.Tracer(), Clock: s.clock,
+		Telemetry: toTelemetry, Metrics: s.registry, Tracer: s.tracing.Tracer(), Clock: s.clock, Version: s.version,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build router: %w", err)

@@ -34,6 +34,12 @@ type LocalConfig struct {
 	ScorerCommand []string
 }
 
+// PythonPath gives the program that entry scripts would run with on this machine.
+func PythonPath(ctx context.Context, configured string) (string, error) {
+	python, err := compute.ChoosePython(ctx, configured)
+	return python.Path, err
+}
+
 // DescribePython says what entry scripts would run with on this machine: the
 // configured interpreter, or the one that would be chosen.
 func DescribePython(ctx context.Context, configured string) (string, error) {

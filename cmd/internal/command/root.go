@@ -22,6 +22,7 @@ import (
 	"github.com/fairlead/fairlead/cmd/internal/command/events"
 	"github.com/fairlead/fairlead/cmd/internal/command/model"
 	"github.com/fairlead/fairlead/cmd/internal/command/operation"
+	"github.com/fairlead/fairlead/cmd/internal/command/score"
 	"github.com/fairlead/fairlead/cmd/internal/command/telemetry"
 	"github.com/fairlead/fairlead/cmd/internal/command/transfer"
 	"github.com/fairlead/fairlead/cmd/internal/command/workspace"
@@ -54,7 +55,7 @@ func Root(deps session.Deps) *cobra.Command {
 		SilenceUsage:  true,
 	},
 		model.Command(s), endpoint.Command(s), environment.Command(s), computetarget.Command(s), workspace.Command(s), auth.Command(s),
-		operation.Command(s), apply.Command(s), apply.Diff(s), events.Command(s), telemetry.Command(s), backup.Command(s), backup.Restore(s), transfer.Export(s), transfer.Import(s), config.Command(s), doctor.Command(s), versionCommand(s))
+		operation.Command(s), score.Command(s), apply.Command(s), apply.Diff(s), events.Command(s), telemetry.Command(s), backup.Command(s), backup.Restore(s), transfer.Export(s), transfer.Import(s), config.Command(s), doctor.Command(s), versionCommand(s))
 	s.BindFlags(root.PersistentFlags())
 	root.SetIn(deps.Streams.In)
 	root.SetOut(deps.Streams.Out)

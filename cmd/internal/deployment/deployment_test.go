@@ -134,7 +134,7 @@ func TestCheckTellsEverythingAtOnce(t *testing.T) {
 		"contents come later":              {args: []string{"--es", "score.py"}, server: apierr.Invalid(content)},
 		"by the flag, without the content": {args: []string{"--es", "score.py", "--cc", "0"}, server: apierr.Invalid(content, cpu), want: []string{"--cc"}},
 		"what follows is not told":         {args: []string{"--es", "nothere.py"}, server: apierr.Invalid(script, cpu), want: []string{"entryScript", "version.resources.cpu"}},
-		"a conflict besides":               {args: nil, server: apierr.New(apierr.AlreadyExists, "X", "it exists"), want: []string{"--ic", ""}},
+		"a conflict besides":               {args: []string{"--es", "nothere.py"}, server: apierr.New(apierr.AlreadyExists, "X", "it exists"), want: []string{"entryScript", ""}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

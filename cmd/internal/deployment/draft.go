@@ -54,9 +54,11 @@ type Draft struct {
 	EnvironmentID string
 	Ignored       []apierr.Violation
 
-	scope    Scope
-	problems []problem
-	flags    *Flags
+	scope          Scope
+	needsScript    bool
+	runtimeChanged bool // by a flag
+	problems       []problem
+	flags          *Flags
 }
 
 // problem is a violation that was found before the server was asked to create
@@ -72,6 +74,9 @@ type Maker struct {
 	Parent    string // workspaces/{workspace}
 	Scope     Scope
 	Base      *deployv1.EndpointVersion // the version to change, as it is; else nil
+	// NeedsScript refuses what has no entry script; else the server does, where
+	// it is needed.
+	NeedsScript bool
 }
 
 // Make reads files and flags. An error means that it could not be done; what is
@@ -79,7 +84,7 @@ type Maker struct {
 func (m Maker) Make(ctx context.Context, f *Flags) (*Draft, error) {
 	d := &Draft{
 		Endpoint: &deployv1.Endpoint{}, Version: &deployv1.EndpointVersion{},
-		scope: m.Scope, flags: f,
+		scope: m.Scope, flags: f, needsScript: m.NeedsScript,
 	}
 	proto.Merge(d.Version, m.Base)
 	source, err := d.readFiles(ctx, m)
@@ -91,6 +96,7 @@ func (m Maker) Make(ctx context.Context, f *Flags) (*Draft, error) {
 			s.apply(f, d)
 		}
 	}
+	d.checkFlags(f)
 	d.applyLabels()
 	d.readModels()
 	if err := d.collectSource(ctx, source); err != nil {
@@ -248,6 +254,23 @@ func (d *Draft) environment(f *Flags) {
 	}
 }
 
+// runtime takes over --runtime; settings of another kind go with it.
+func (d *Draft) runtime(f *Flags) {
+	plain := strings.NewReplacer("-", "", "_", "")
+	for number, name := range deployv1.Runtime_Kind_name {
+		kind := deployv1.Runtime_Kind(number)
+		if number == 0 || !strings.EqualFold(plain.Replace(strings.TrimPrefix(name, "KIND_")), plain.Replace(f.runtime)) {
+			continue
+		}
+		if d.Version.GetRuntime().GetKind() != kind {
+			d.Version.Runtime = &deployv1.Runtime{Kind: kind}
+			d.runtimeChanged = true
+		}
+		return
+	}
+	d.addProblem("--runtime", []string{"version.runtime", "update_mask"}, "must be script, onnx, scikitLearn or custom, not %q", f.runtime)
+}
+
 // scaling takes over --as.
 func (d *Draft) scaling(f *Flags) {
 	if f.autoscale {
@@ -258,9 +281,9 @@ func (d *Draft) scaling(f *Flags) {
 }
 
 // autoscale gives the autoscaling, which takes the place of a fixed number that
-// is not given by a flag.
+// is not asked for by a flag.
 func (d *Draft) autoscale(f *Flags) *deployv1.Autoscale {
-	if !f.Changed("nr") {
+	if !f.Changed("nr") && (f.autoscale || !f.Changed("as")) {
 		d.Version.Replicas = 0
 	}
 	if d.Version.GetAutoscale() == nil {

@@ -40,6 +40,7 @@ type Flags struct {
 	least, most, utilization           int32
 	refreshSeconds                     int64
 	namespace                          string
+	runtime                            string
 
 	set *pflag.FlagSet
 }
@@ -53,6 +54,7 @@ func (f *Flags) BindScript(fs *pflag.FlagSet) {
 	fs.StringVar(&f.EntryScript, "es", "", "script with init() and run() (--entry-script)")
 	fs.StringVar(&f.SourceDirectory, "sd", "", "folder with the script and what it needs (--source-directory)")
 	fs.StringVarP(&f.Environment, "environment-name", "e", "", "environment of the script, as name or name:version")
+	fs.StringVar(&f.runtime, "runtime", "", "what answers: script, onnx, scikitLearn; default by script and model (custom servers: \"fairlead apply\")")
 	fs.StringVar(&f.EnvironmentVersion, "ev", "", "version of the environment (--environment-version); default its newest")
 }
 
@@ -180,6 +182,7 @@ func versionSettings() []setting {
 		{"environment-name", "environment", "version.environment", func(f *Flags, d *Draft) { d.environment(f) }},
 		{"namespace", "namespace", "version.namespace", func(f *Flags, d *Draft) { d.Version.Namespace = f.namespace }},
 		{"md", "dataCollection.storageEnabled", "version.collect_model_data", func(f *Flags, d *Draft) { d.Version.CollectModelData = f.collect }},
+		{"runtime", "", "version.runtime", func(f *Flags, d *Draft) { d.runtime(f) }},
 		{"kp", "keys.primaryKey", "keys.primary_key", func(f *Flags, d *Draft) { d.keys().PrimaryKey = f.PrimaryKey }},
 		{"ks", "keys.secondaryKey", "keys.secondary_key", func(f *Flags, d *Draft) { d.keys().SecondaryKey = f.SecondaryKey }},
 	}

@@ -13,7 +13,7 @@ import (
 func mutable() []protoreflect.Name {
 	return []protoreflect.Name{
 		"description", "tags", "properties", "models", "source_files", "entry_script", "environment_variables",
-		"resources", "replicas", "autoscale", "environment", "collect_model_data", "namespace", "request_settings", "liveness_probe", "traffic_percentile", "is_default", "type",
+		"resources", "replicas", "autoscale", "environment", "collect_model_data", "namespace", "runtime", "request_settings", "liveness_probe", "traffic_percentile", "is_default", "type",
 	}
 }
 
@@ -36,7 +36,7 @@ func ChangedFields(before, after *deployv1.EndpointVersion) []string {
 func NeedsEtag(paths []string) bool {
 	return slices.ContainsFunc(paths, func(p string) bool {
 		return slices.Contains([]string{
-			"tags", "properties", "environment_variables", "resources", "autoscale", "request_settings", "liveness_probe",
+			"tags", "properties", "environment_variables", "resources", "autoscale", "runtime", "request_settings", "liveness_probe",
 		}, p)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fairlead/fairlead/cmd/internal/upload"
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
 
 // source says where the script and its files are.
@@ -23,8 +24,7 @@ type source struct {
 // collectSource finds and hashes the script and the files that it needs.
 func (d *Draft) collectSource(ctx context.Context, src source) error {
 	if src.script == "" {
-		d.missingScript(src)
-		return nil
+		return d.withoutScript(ctx, src)
 	}
 	if !strings.HasSuffix(src.script, ".py") {
 		d.addProblem("entryScript", scriptPaths(), "%q must be a Python file, ending in .py", src.script)
@@ -39,6 +39,11 @@ func (d *Draft) collectSource(ctx context.Context, src source) error {
 		d.addProblem("sourceDirectory", scriptPaths(), "%s %v", folder, err)
 		return nil
 	}
+	return d.takeFiles(ctx, found, script)
+}
+
+// takeFiles hashes files and makes them the version's, with the script among them.
+func (d *Draft) takeFiles(ctx context.Context, found upload.Source, script string) error {
 	files := found.Files
 	if err := upload.Hash(ctx, files); err != nil {
 		if ctx.Err() != nil {
@@ -55,21 +60,36 @@ func (d *Draft) collectSource(ctx context.Context, src source) error {
 
 func scriptPaths() []string { return []string{"version.entry_script", "version.source_files"} }
 
-// missingScript reports that no script was named, unless that is allowed or
-// follows from something that is reported already.
-func (d *Draft) missingScript(src source) {
+// withoutScript takes the files of a version for which no script was named, and
+// reports that where it is known to need one and that does not follow from
+// something that is reported already. Else the server says whether it does, by
+// the framework of its model.
+func (d *Draft) withoutScript(ctx context.Context, src source) error {
 	reported := src.unreadable || slices.ContainsFunc(d.problems, func(p problem) bool {
 		return slices.Contains(p.covers, "version.entry_script")
 	})
+	kind := d.Version.GetRuntime().GetKind()
+	runsNone := kind != deployv1.Runtime_KIND_UNSPECIFIED && kind != deployv1.Runtime_KIND_SCRIPT
 	switch {
 	case reported:
-	case d.scope == VersionChange && src.config == "" && src.folder == "":
-	case src.config == "":
-		d.addProblem("--ic", scriptPaths(), "say which script scores, by an inference configuration or --es SCRIPT")
-	default:
+	case src.config != "":
 		d.addProblem("entryScript", scriptPaths(), "missing in %s: the script with init() and run()", src.config)
+	case d.needsScript || src.folder != "" && !runsNone:
+		d.addProblem("--ic", scriptPaths(), askForScript)
+	case src.folder != "":
+		found, err := upload.ScanSource(src.folder, "")
+		if err != nil {
+			d.addProblem("sourceDirectory", scriptPaths(), "%s %v", src.folder, err)
+			return nil
+		}
+		return d.takeFiles(ctx, found, "")
+	case d.runtimeChanged && runsNone:
+		d.Version.EntryScript, d.Version.SourceFiles = "", nil // of the version before the change
 	}
+	return nil
 }
+
+const askForScript = "say which script scores, by an inference configuration or --es SCRIPT"
 
 // findScript gives the folder that the script's path starts from. What the
 // inference configuration says is looked for beside that file first, then from

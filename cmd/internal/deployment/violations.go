@@ -54,7 +54,9 @@ func (d *Draft) Check(ctx context.Context, what string,
 func (d *Draft) violations(fromServer error) []apierr.Violation {
 	var all []apierr.Violation
 	for _, p := range d.problems {
-		all = append(all, p.Violation)
+		if !slices.Contains(all, p.Violation) { // two flags may have it
+			all = append(all, p.Violation)
+		}
 	}
 	if fromServer == nil {
 		return all
@@ -63,12 +65,23 @@ func (d *Draft) violations(fromServer error) []apierr.Violation {
 		if d.covered(v.Field) || isContent(v) {
 			continue
 		}
+		if v.Field == "version.entry_script" && d.Version.GetEntryScript() == "" && d.scope != VersionChange {
+			v = apierr.Violation{Field: "--ic", Description: askForScript + otherWays(v.Description)}
+		}
 		v.Field = d.userWord(v.Field)
 		if !slices.Contains(all, v) {
 			all = append(all, v)
 		}
 	}
 	return all
+}
+
+// otherWays gives what the server says after its first sentence.
+func otherWays(description string) string {
+	if _, more, ok := strings.Cut(description, ". "); ok {
+		return ". " + more
+	}
+	return ""
 }
 
 // isContent says whether a violation is only that the content of a source file
@@ -106,10 +119,7 @@ func (d *Draft) userWord(field string) string {
 	if d.scope == NewEndpoint && field == "endpoint.description" {
 		field = "version.description"
 	}
-	for _, s := range settings() {
-		if !within(field, s.path) {
-			continue
-		}
+	for _, s := range nearest(field) {
 		switch {
 		case d.flags.Changed(s.flag):
 			return "--" + s.flag
@@ -118,6 +128,13 @@ func (d *Draft) userWord(field string) string {
 		}
 	}
 	return field
+}
+
+// nearest gives the settings of a field, those that say the most about it first.
+func nearest(field string) []setting {
+	all := slices.DeleteFunc(settings(), func(s setting) bool { return !within(field, s.path) })
+	slices.SortStableFunc(all, func(a, b setting) int { return len(b.path) - len(a.path) })
+	return all
 }
 
 func within(field, path string) bool {

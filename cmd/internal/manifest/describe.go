@@ -24,6 +24,9 @@ func Describe(e *deployv1.Endpoint, sources map[string]string) Endpoint {
 		if own.GetType() != deployv1.EndpointVersion_TYPE_CONTROL {
 			own.Type = 0
 		}
+		if r := own.GetRuntime(); r.GetKind() == deployv1.Runtime_KIND_SCRIPT && r.GetScript() == nil {
+			own.Runtime = nil // as it is with an entry script
+		}
 		if own.GetAutoscale() != nil {
 			own.Replicas = 0 // the autoscaler's to say
 		}

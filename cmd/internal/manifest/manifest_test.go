@@ -132,7 +132,7 @@ versions: {}
 		`e.yaml:15: versions[0].models must be a list`,
 		`e.yaml:16: versions[0].namespace has no value; give one, or leave out the key`,
 		`e.yaml:19: versions[1].default aaa is the default already; only one version can be`,
-		`e.yaml:19: versions[1].entryScript must be given: the script with init() and run()`,
+		`e.yaml:19: versions[1].entryScript must be given: the script with init() and run(); or a runtime that needs none`,
 		`e.yaml:19: versions[1].name there is a version aaa at line 9 already`,
 		`e.yaml:21: versions[1].type must be one of control, treatment, not "default"`,
 		`e.yaml:23: kind must be Endpoint, not "Model"`,

@@ -34,7 +34,7 @@ func EndpointFields() []protoreflect.Name {
 func VersionFields() []protoreflect.Name {
 	return []protoreflect.Name{
 		"description", "tags", "properties", "models", "entry_script", "environment_variables", "environment", "resources",
-		"replicas", "autoscale", "request_settings", "liveness_probe", "collect_model_data", "namespace", "traffic_percentile", "type",
+		"replicas", "autoscale", "runtime", "request_settings", "liveness_probe", "collect_model_data", "namespace", "traffic_percentile", "type",
 	}
 }
 
@@ -90,12 +90,19 @@ func (r *reader) versions(n *yaml.Node) []Version {
 			v.Version.IsDefault, _ = r.boolean(byDefault, field+".default")
 		}
 		r.fields(keys, field+".", v.Version.ProtoReflect(), VersionFields(), "name", "source", "default")
-		if v.Version.GetEntryScript() == "" {
-			r.complain(item.Line, field+".entryScript", "must be given: the script with init() and run()")
+		if needsScript(v.Version) {
+			r.complain(item.Line, field+".entryScript", "must be given: the script with init() and run(); or a runtime that needs none")
 		}
 		all = append(all, v)
 	}
 	return all
+}
+
+// needsScript tells whether a version cannot be without an entry script that it
+// does not have. Without a word on its runtime that is the server's to say, who
+// knows the framework of its model.
+func needsScript(v *deployv1.EndpointVersion) bool {
+	return v.GetEntryScript() == "" && (v.GetRuntime().GetKind() == deployv1.Runtime_KIND_SCRIPT || v.GetRuntime() == nil && len(v.GetModels()) != 1)
 }
 
 // roles checks that the roles that only one version can have are given once.

@@ -141,13 +141,13 @@ func (r *reader) duration(n *yaml.Node, field string) (time.Duration, bool) {
 	return d, true
 }
 
-// word reads an enumeration by the lower-case end of its values' names.
+// word reads an enumeration by the words for its values.
 func (r *reader) word(n *yaml.Node, field string, enum protoreflect.EnumDescriptor) (protoreflect.Value, bool) {
 	var words []string
 	values := enum.Values()
 	prefix := strings.TrimSuffix(string(values.Get(0).Name()), "UNSPECIFIED")
 	for i := 1; i < values.Len(); i++ {
-		word := strings.ToLower(strings.TrimPrefix(string(values.Get(i).Name()), prefix))
+		word := Word(string(values.Get(i).Name()), prefix)
 		if n.Kind == yaml.ScalarNode && n.Value == word {
 			return protoreflect.ValueOfEnum(values.Get(i).Number()), true
 		}
@@ -155,6 +155,18 @@ func (r *reader) word(n *yaml.Node, field string, enum protoreflect.EnumDescript
 	}
 	r.complain(n.Line, field, "must be one of %s, not %s", strings.Join(words, ", "), written(n))
 	return protoreflect.Value{}, false
+}
+
+// Word gives the word that files have for a value of an enumeration: the end of
+// its name after prefix, in the way of keys: SCIKIT_LEARN is scikitLearn.
+func Word(name, prefix string) string {
+	parts := strings.Split(strings.ToLower(strings.TrimPrefix(name, prefix)), "_")
+	for i, part := range parts {
+		if i > 0 && part != "" {
+			parts[i] = strings.ToUpper(part[:1]) + part[1:]
+		}
+	}
+	return strings.Join(parts, "")
 }
 
 // written gives a value as it is written, for messages.

@@ -126,14 +126,14 @@ func singleNode(v protoreflect.Value, fd protoreflect.FieldDescriptor) (*yaml.No
 	}
 }
 
-// wordNode writes an enumeration by the lower-case end of its value's name.
+// wordNode writes an enumeration by the word for its value.
 func wordNode(number protoreflect.EnumNumber, enum protoreflect.EnumDescriptor) (*yaml.Node, error) {
 	value := enum.Values().ByNumber(number)
 	if value == nil {
 		return nil, fmt.Errorf("%d is no value of %s", number, enum.Name())
 	}
 	prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
-	return textNode(strings.ToLower(strings.TrimPrefix(string(value.Name()), prefix))), nil
+	return textNode(Word(string(value.Name()), prefix)), nil
 }
 
 func numberNode(f float64) *yaml.Node {

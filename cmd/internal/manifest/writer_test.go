@@ -108,7 +108,13 @@ func TestDescribe(t *testing.T) {
 			"name": "workspaces/default/endpoints/fruit/versions/aaa", "models": ["workspaces/default/models/m/versions/3"],
 			"environment": "workspaces/default/environments/e/versions/2", "entryScript": "score.py", "isDefault": true, "type": "TYPE_TREATMENT",
 			"autoscale": {"minReplicas": 0, "maxReplicas": 4}, "replicas": 1, "state": "STATE_HEALTHY",
-			"sourceFiles": [{"path": "score.py", "sha256": "00"}]
+			"sourceFiles": [{"path": "score.py", "sha256": "00"}], "runtime": {"kind": "KIND_SCRIPT"}
+		}, {
+			"name": "workspaces/default/endpoints/fruit/versions/bbb", "models": ["workspaces/default/models/m/versions/4"], "replicas": 1,
+			"runtime": {"kind": "KIND_SCIKIT_LEARN", "script": {"workers": 2}}
+		}, {
+			"name": "workspaces/default/endpoints/fruit/versions/ccc", "replicas": 1,
+			"runtime": {"kind": "KIND_CUSTOM", "custom": {"command": ["serve", "{port}"], "protocol": "PROTOCOL_GRPC"}}
 		}]}`), shown); err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +138,23 @@ versions:
       minReplicas: 0
       maxReplicas: 4
     default: true
+  - name: bbb
+    models:
+      - m:4
+    replicas: 1
+    runtime:
+      kind: scikitLearn
+      script:
+        workers: 2
+  - name: ccc
+    replicas: 1
+    runtime:
+      kind: custom
+      custom:
+        command:
+          - serve
+          - '{port}'
+        protocol: grpc
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

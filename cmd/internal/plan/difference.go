@@ -101,9 +101,9 @@ func flatten(prefix string, fields map[string]any, out map[string]string) {
 
 // word writes enumerations as files have them.
 func word(text string) string {
-	for _, prefix := range []string{"AUTH_MODE_", "TYPE_"} {
-		if rest, ok := strings.CutPrefix(text, `"`+prefix); ok {
-			return `"` + strings.ToLower(rest)
+	for _, prefix := range []string{`"AUTH_MODE_`, `"TYPE_`, `"KIND_`, `"PROTOCOL_`} {
+		if strings.HasPrefix(text, prefix) {
+			return `"` + manifest.Word(text, prefix)
 		}
 	}
 	return text

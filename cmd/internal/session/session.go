@@ -42,6 +42,8 @@ type Deps struct {
 	// ChoosePython finds the interpreter that scores with; nil when the program
 	// cannot score.
 	ChoosePython func(context.Context) (string, error)
+	// PythonPath gives the program of that interpreter; nil means python3.
+	PythonPath func(context.Context) (string, error)
 }
 
 // Session is one run of the command line.

@@ -27,7 +27,8 @@ type Source struct {
 // ScanSource finds the files of a source folder, but for those that the folder's
 // .amlignore names, and that file. A .gitignore does not count: what a script
 // needs, its models for example, is often not under version control. An error is the end of a sentence that begins with
-// the folder, for example when the script is not among the files.
+// the folder, for example when the script is not among the files; an empty script
+// is none.
 func ScanSource(folder, script string) (Source, error) {
 	if info, err := os.Stat(folder); err != nil {
 		return Source{}, err
@@ -52,6 +53,8 @@ func ScanSource(folder, script string) (Source, error) {
 	switch {
 	case err != nil:
 		return Source{}, err
+	case script == "":
+		return found, nil
 	case slices.ContainsFunc(found.Files, func(f File) bool { return f.Path == script }):
 		return found, nil
 	case rules.leavesOutPath(script):

@@ -25,12 +25,12 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 		for i, p := range sent {
-			header, body, err := frame.Read(&wire)
-			if err != nil || !bytes.Equal(header, p.header) || !bytes.Equal(body, p.body) {
-				t.Fatalf("frame %d: got %q %q %v, want %q %q", i, header, body, err, p.header, p.body)
+			c, err := frame.Read(&wire)
+			if err != nil || !bytes.Equal(c.Header, p.header) || !bytes.Equal(c.Body, p.body) || c.Detached {
+				t.Fatalf("frame %d: got %+v %v, want %q %q", i, c, err, p.header, p.body)
 			}
 		}
-		if _, _, err := frame.Read(&wire); !errors.Is(err, io.EOF) {
+		if _, err := frame.Read(&wire); !errors.Is(err, io.EOF) {
 			t.Fatalf("after the last frame: %v, want EOF", err)
 		}
 	})
@@ -42,9 +42,9 @@ func TestLargeBody(t *testing.T) {
 	if err := frame.Write(&wire, []byte("{}"), body); err != nil {
 		t.Fatal(err)
 	}
-	_, got, err := frame.Read(&wire)
-	if err != nil || !bytes.Equal(got, body) {
-		t.Fatalf("read %d bytes, %v; want %d", len(got), err, len(body))
+	got, err := frame.Read(&wire)
+	if err != nil || !bytes.Equal(got.Body, body) {
+		t.Fatalf("read %d bytes, %v; want %d", len(got.Body), err, len(body))
 	}
 }
 
@@ -67,7 +67,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := frame.Read(bytes.NewReader(test.wire)); !errors.Is(err, test.want) {
+			if _, err := frame.Read(bytes.NewReader(test.wire)); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
@@ -109,14 +109,21 @@ func TestWriteTellsWhetherTheFrameHasBegun(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x02\x00\x00\x00\x01{}x"))
+	f.Add([]byte("\x80\x00\x00\x01\x7f\xff\xff\xff{"))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		header, body, err := frame.Read(bytes.NewReader(wire))
+		c, err := frame.Read(bytes.NewReader(wire))
 		if err != nil {
 			return
 		}
+		if c.Detached {
+			if c.Body != nil {
+				t.Fatalf("a detached body of %d bytes was read", len(c.Body))
+			}
+			return
+		}
 		var again bytes.Buffer
-		if err := frame.Write(&again, header, body); err != nil {
+		if err := frame.Write(&again, c.Header, c.Body); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.HasPrefix(wire, again.Bytes()) {

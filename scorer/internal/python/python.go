@@ -14,6 +14,9 @@ import (
 // Worker is the worker program's path below the folder given to Unpack.
 const Worker = "worker.py"
 
+// ScikitLearn is the path of the entry script for scikit-learn models that come without one.
+const ScikitLearn = "builtin/scikit_learn.py"
+
 //go:embed all:files
 var files embed.FS
 

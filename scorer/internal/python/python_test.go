@@ -19,7 +19,7 @@ func evaluate(t *testing.T, code string, env ...string) string {
 	if err := python.Unpack(dir); err != nil {
 		t.Fatal(err)
 	}
-	prelude := "import sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, sys.argv[1])\nfrom fairlead_worker import aliases, result\naliases.install()\n" +
+	prelude := "import sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, sys.argv[1])\nfrom fairlead_worker import aliases, forms\naliases.install()\n" +
 		"del sys.path[0]\nsys.path.append(sys.argv[1] + '/shims')\n"
 	cmd := exec.Command(pythontest.Interpreter(t), "-c", prelude+code, dir)
 	cmd.Env = append(os.Environ(), env...)
@@ -196,9 +196,10 @@ func TestQueryJSON(t *testing.T) {
 		"e=1.50&g=&h=01&a=1&a=2":   `{"e": 1.5, "g": "", "h": "01", "a": [1, 2]}`,
 		"f=%7B%22z%22%3A1%7D&n":    `{"f": {"z": 1}, "n": ""}`,
 		"s=a+b%20c&u=%C3%A9&x=%FF": `{"s": "a b c", "u": "\u00e9", "x": "\ufffd"}`,
+		"&&a==1&=2&a;b=NaN":        `{"a": "=1", "": 2, "a;b": NaN}`,
 	} {
 		t.Run(query, func(t *testing.T) {
-			if got := evaluate(t, "print(result.query_json("+strconv.Quote(query)+"))"); got != want {
+			if got := evaluate(t, "import json\nprint(json.dumps(forms.query_values("+strconv.Quote(query)+")))"); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		})
@@ -211,6 +212,10 @@ func TestAMLResponse(t *testing.T) {
 		"body":                {"print(r.get_data(), r.get_data(as_text=True), r.is_streamed)", "b'x' x False"},
 		"new body":            {"r.data = 'y'\nprint(r.data)", "b'y'"},
 		"json":                {"print(AMLResponse({'a': 1}, 200, json_str=True).data)", `b'{"a": 1}'`},
+		"header values":       {"r.headers.add('X', 1)\nr.headers.add('x', 2)\nprint(r.headers.getlist('X'), r.headers.get('x', type=int))", "['1', '2'] 1"},
+		"one header again":    {"r.headers['X'] = 'a'\nr.headers['x'] = 'b'\nprint(r.headers.items()[-1], 'y' in r.headers)", "('X', 'b') False"},
+		"status":              {"r.status = '404 Not Found'\nprint(r.status_code, r.status)", "404 404 NOT FOUND"},
+		"mimetype":            {"r.mimetype = 'text/csv'\nprint(r.content_type, r.mimetype)", "text/csv; charset=utf-8 text/csv"},
 		"generator":           {"g = AMLResponse((c for c in 'ab'), 200)\nprint(g.is_streamed, g.data, g.is_streamed)", "True b'ab' False"},
 	} {
 		t.Run(name, func(t *testing.T) {

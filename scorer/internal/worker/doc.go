@@ -1,32 +1,38 @@
 // Package worker runs an entry script in Python processes and hands requests to them.
 //
-// A Pool keeps a fixed number of worker processes. A worker answers one request at a time; requests wait for an idle worker in
-// the order of their arrival, in a bounded queue. A worker that ends, hangs or is told to end is replaced, with growing pauses if
-// that happens again and again; only the request it was running is lost. All methods of Pool may be called from any goroutine.
+// A Pool keeps a fixed number of worker processes, each with one lane or, where it runs several requests at once, with as many. A lane
+// answers one request at a time; requests wait for an idle lane in the order of their arrival, in a bounded queue. A worker that ends,
+// hangs, grows too large or is told to end is replaced, with growing pauses if that happens again and again; only the requests it was
+// running are lost, and those not when it can still answer them. All methods of Pool may be called from any goroutine.
 //
-// No worker outlives the scorer: each is killed by the kernel when the thread that started it ends, ends itself when its
-// socket closes, and is the leader of a process group that is killed as a whole.
+// Workers are started one by one, each calling init(), or forked from a process that has called it once, the nursery.
+//
+// No worker outlives the scorer: each is killed by the kernel when the thread or the process that started it ends, ends itself when its
+// sockets close, and is the leader of a process group that is killed as a whole.
 //
 // # Protocol
 //
-// Scorer and worker talk over a Unix socket pair; the worker finds its end at the descriptor number given as its only argument.
-// Standard input is empty, standard output and error belong to the script. Frames are those of package frame: the header is a JSON object with
-// a "type", the body is raw bytes.
+// A lane is a Unix socket pair; the worker finds its end of the first at the descriptor number given as its only argument, and gets the
+// others with the load order. Standard input is empty, standard output and error belong to the script. Frames are those of package
+// frame. A header is a byte, the kind, and what the kind says; fields are a JSON object, which may be left out when it is empty. Bodies
+// of a megabyte and more are detached: they lie in a file in memory, which the worker maps and the scorer sends from.
 //
 //	scorer → worker
-//	  load         once, first. script, source_dir: absolute paths
-//	  score        a request. id (for log lines), method, query (raw), headers (only if the script wants them); body: the request's body
+//	  import       before load, any number of times. packages: what to import ahead of time
+//	  load         once. script, source_dir: absolute paths; requests_at_once; preload: become a nursery. For a process that was started
+//	               before it was known for what also output: whether standard output and error come as descriptors, directory,
+//	               environment: complete. Descriptors: output and error, further lanes
+//	  score        a request, on any lane, one at a time. Length of the id (a byte), id (for log lines), fields; body: the request's body
+//	  fork         to a nursery. reap: workers that nobody will signal any more. Descriptors: the lanes of a new worker
 //
 //	worker → scorer
-//	  loaded       init() has returned. request_headers: whether run() wants headers
+//	  imported     failed: by package, why
+//	  loaded       init() has returned. The fields are Facts
 //	  load_failed  cause: one line; body: traceback. The worker ends
-//	  reply        to each score. outcome:
-//	                 ok          run() returned. exec_ms, status and headers (only of an AMLResponse), body;
-//	                             with stream: true the body follows as chunk frames and one end frame
-//	                 raised      run() raised an exception (it is on standard error)
-//	                 unsendable  the result can't be turned into a response
-//	                 bad_input   the body is not UTF-8. message
-//	                 exit        run() called sys.exit. The worker ends
+//	  reply        to each score. Outcome (a byte), nanoseconds that run() took (8 bytes), fields; body, or with stream: true chunk
+//	               frames and one end frame follow
 //	  chunk        a piece of a streamed body
 //	  end          of a streamed body. failed: whether it broke off
+//	  forked       from a nursery. pid
+//	  exited       from a nursery. pid; code or signal. The process is a zombie until it is reaped
 package worker

@@ -10,6 +10,8 @@ import (
 var (
 	// ErrQueueFull says that too many requests wait already.
 	ErrQueueFull = errors.New("too many requests wait for a worker")
+	// ErrNoWorker says that no worker is able to take a request soon, and that another scorer can.
+	ErrNoWorker = errors.New("all workers are being replaced")
 	// ErrStopped says that the pool has ended.
 	ErrStopped = errors.New("the scorer is stopping")
 	// ErrExited says that run() called sys.exit.

@@ -11,7 +11,12 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/fairlead/fairlead/scorer/internal/crashloop"
 )
+
+// MaxThreads is how many requests a worker can run at once at most.
+const MaxThreads = 64
 
 // Config says what to run.
 type Config struct {
@@ -21,8 +26,12 @@ type Config struct {
 	Script, SourceDir string
 	// Env is the workers' environment, complete.
 	Env []string
-	// Workers is how many processes to keep, MaxQueue how many requests may wait for one.
-	Workers, MaxQueue int
+	// Workers is how many processes to keep, Threads how many requests each runs at once, MaxQueue how many requests may wait.
+	Workers, Threads, MaxQueue int
+	// Preload calls init() once, in a process from which the workers are forked.
+	Preload bool
+	// MaxMemory is how many bytes of memory a worker may hold before it is replaced; 0 for no limit.
+	MaxMemory int64
 	// Timeout bounds one request in a worker, CancelGrace what is left of it once its caller is gone.
 	Timeout, CancelGrace time.Duration
 	// MemoryLimited says that the workers run under a memory limit.
@@ -39,11 +48,15 @@ type Deps struct {
 type Pool struct {
 	cfg    Config
 	deps   Deps
-	queue  *queue[*process]
+	queue  *queue[*lane]
 	spawns chan spawnOrder
+
+	preloading sync.Mutex
+	nursery    *nursery // where workers are forked from, when it is so
 
 	mu        sync.Mutex
 	loaded    int
+	facts     Facts            // of the last load
 	processes map[int]*process // by slot; those that take requests
 	restarts  int
 	failing   int // loads that failed since one succeeded, after the start
@@ -71,17 +84,18 @@ type Member struct {
 	Answered int64 `json:"answered"`
 }
 
-type spawnOrder struct{ done chan spawned }
+type spawnOrder struct{ done chan spawnResult }
 
-type spawned struct {
-	process *process
+type spawnResult struct {
+	process *spawned
 	err     error
 }
 
 // New makes a pool; nothing runs before Run.
 func New(cfg Config, deps Deps) *Pool {
+	cfg.Threads = max(cfg.Threads, 1)
 	return &Pool{
-		cfg: cfg, deps: deps, queue: newQueue[*process](cfg.MaxQueue),
+		cfg: cfg, deps: deps, queue: newQueue(cfg.MaxQueue, (*lane).load),
 		spawns: make(chan spawnOrder), processes: map[int]*process{},
 	}
 }
@@ -96,17 +110,19 @@ func (p *Pool) Run(ctx context.Context) error {
 
 	var failure error
 	var once sync.Once
-	var spawner, slots sync.WaitGroup
+	var spawner, slots, tasks sync.WaitGroup
 	spawner.Go(func() { p.spawnLoop(spawnCtx) })
 	for i := range p.cfg.Workers {
 		slots.Go(func() {
-			if err := p.keep(ctx, i); err != nil {
+			if err := p.keep(ctx, i, &tasks); err != nil {
 				once.Do(func() { failure = err })
 				cancel()
 			}
 		})
 	}
 	slots.Wait()
+	p.endNursery(ctx)
+	tasks.Wait()
 	// The thread that started the workers may end only after them.
 	endSpawns()
 	spawner.Wait()
@@ -123,22 +139,20 @@ func (p *Pool) spawnLoop(ctx context.Context) {
 			return
 		case order := <-p.spawns:
 			proc, err := spawn(p.cfg, p.deps)
-			order.done <- spawned{proc, err}
+			order.done <- spawnResult{proc, err}
 		}
 	}
 }
 
 // keep keeps one worker running until ctx ends. It fails when the first load does, and when its workers die too often.
-func (p *Pool) keep(ctx context.Context, slot int) error {
-	var reapers sync.WaitGroup
-	defer reapers.Wait()
+func (p *Pool) keep(ctx context.Context, slot int, tasks *sync.WaitGroup) error {
 	fruitless := 0
-	var deaths []death
+	var deaths []crashloop.Death
 	for first := true; ; first = false {
-		proc, err := p.start(ctx, &reapers)
+		proc, err := p.start(ctx, tasks)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // what was begun could not end well
 		case err != nil && first:
 			return err
 		case err != nil:
@@ -153,47 +167,91 @@ func (p *Pool) keep(ctx context.Context, slot int) error {
 			if ctx.Err() != nil || proc.asked {
 				break
 			}
-			last := death{at: time.Now(), serving: proc.serving.Load(), answered: proc.answered.Load(), exit: proc.exit}
-			if deaths, err = judge(append(deaths, last)); err != nil {
-				return err
+			var verdict string
+			if deaths, verdict = crashloop.Judge("the script's Python process", append(deaths, proc.death(time.Now()))); verdict != "" {
+				return &CrashLoopError{Cause: verdict}
 			}
 		}
-		if !wait(ctx, pause(fruitless, rand.Float64())) {
+		if !wait(ctx, crashloop.Pause(fruitless, rand.Float64())) {
 			return nil
 		}
 	}
 }
 
-// start starts a process and has it load the script. On an error the process is gone when it returns.
-func (p *Pool) start(ctx context.Context, reapers *sync.WaitGroup) (*process, error) {
-	order := spawnOrder{done: make(chan spawned, 1)}
+// start gives a process that has loaded the script. On an error the process is gone when it returns, or about to be.
+func (p *Pool) start(ctx context.Context, tasks *sync.WaitGroup) (*process, error) {
+	if !p.cfg.Preload {
+		s, err := p.spawn(ctx, tasks)
+		if err != nil {
+			return nil, err
+		}
+		return s.process, nil
+	}
+	n, err := p.parent(ctx, tasks)
+	if err != nil {
+		return nil, err
+	}
+	return n.fork(ctx, p.cfg.Threads)
+}
+
+// spawn starts a process and has it load the script.
+func (p *Pool) spawn(ctx context.Context, tasks *sync.WaitGroup) (*spawned, error) {
+	order := spawnOrder{done: make(chan spawnResult, 1)}
 	p.spawns <- order
 	s := <-order.done
 	if s.err != nil {
 		return nil, s.err
 	}
-	reapers.Go(s.process.wait)
+	tasks.Go(s.process.wait)
 	if err := s.process.load(ctx, p.cfg); err != nil {
-		s.process.end()
+		s.process.end(ctx)
 		return nil, err
 	}
 	return s.process, nil
 }
 
+// parent gives the process that workers are forked from, a new one when there is none.
+func (p *Pool) parent(ctx context.Context, tasks *sync.WaitGroup) (*nursery, error) {
+	p.preloading.Lock()
+	defer p.preloading.Unlock()
+	if n := p.nursery; n != nil {
+		select {
+		case <-n.retired:
+			<-n.ended
+		default:
+			return n, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	s, err := p.spawn(ctx, tasks)
+	if err != nil {
+		return nil, err
+	}
+	p.nursery = newNursery(s)
+	tasks.Go(p.nursery.listen)
+	return p.nursery, nil
+}
+
+func (p *Pool) endNursery(ctx context.Context) {
+	p.preloading.Lock()
+	defer p.preloading.Unlock()
+	if p.nursery != nil {
+		p.nursery.end(ctx)
+	}
+}
+
 // attend waits until a process has to be replaced, or the pool ends, and sees it off.
 func (p *Pool) attend(ctx context.Context, slot int, proc *process) {
-	select {
-	case <-proc.ended:
-	case <-proc.retired:
-	case <-ctx.Done():
-		// From here on a request that fails does so because the pool ends.
-		p.queue.close()
-	}
+	p.watch(ctx, proc)
 	p.mu.Lock()
 	delete(p.processes, slot)
 	p.mu.Unlock()
-	p.queue.remove(proc)
-	proc.end()
+	for _, l := range proc.lanes {
+		p.queue.remove(l)
+	}
+	proc.end(ctx)
 	if ctx.Err() != nil {
 		return
 	}
@@ -201,18 +259,45 @@ func (p *Pool) attend(ctx context.Context, slot int, proc *process) {
 	p.restarts++
 	p.lastError = "a worker ended: " + proc.exit
 	p.mu.Unlock()
-	p.deps.Log.Warn("worker ended, it will be replaced", "pid", proc.cmd.Process.Pid, "exit", proc.exit, "answered", proc.answered.Load())
+	p.deps.Log.Warn("worker ended, it will be replaced", "pid", proc.pid, "exit", proc.exit, "answered", proc.answered.Load())
+}
+
+// watch blocks until a process has to be replaced, or the pool ends.
+func (p *Pool) watch(ctx context.Context, proc *process) {
+	var check <-chan time.Time
+	if p.cfg.MaxMemory > 0 {
+		ticker := time.NewTicker(memoryCheck)
+		defer ticker.Stop()
+		check = ticker.C
+	}
+	for {
+		select {
+		case <-check:
+			proc.checkMemory(p.cfg.MaxMemory)
+			continue
+		case <-proc.ended:
+		case <-proc.retired:
+		case <-ctx.Done():
+			// From here on a request that fails does so because the pool ends.
+			p.queue.close()
+		}
+		return
+	}
 }
 
 func (p *Pool) admit(slot int, proc *process, first bool) {
 	p.mu.Lock()
 	p.processes[slot] = proc
+	p.facts = proc.facts
 	p.failing = 0
 	if first {
 		p.loaded++
 	}
 	p.mu.Unlock()
-	p.queue.add(proc)
+	for _, l := range proc.lanes {
+		l.inDoubt = func() { p.queue.doubt(l) }
+		p.queue.add(l)
+	}
 }
 
 func (p *Pool) loadFailed(err error) {
@@ -231,24 +316,24 @@ func (p *Pool) loadFailed(err error) {
 // Score runs a request in the next idle worker. The errors are those of this package, or the context's.
 func (p *Pool) Score(ctx context.Context, req Request) (*Reply, error) {
 	for {
-		proc, err := p.queue.acquire(ctx)
+		lane, err := p.queue.acquire(ctx, req.Elsewhere)
 		if err != nil {
 			return nil, err
 		}
-		reply, err := proc.score(ctx, p.cfg, req)
+		reply, err := lane.score(ctx, p.cfg, req)
 		switch {
 		case errors.Is(err, errNotSent):
 			// The worker had ended before it was lent; it is on its way out of the queue.
-			p.queue.remove(proc)
+			p.queue.remove(lane)
 			continue
 		case err != nil && p.queue.isClosed():
 			return nil, ErrStopped
 		case err != nil:
 			return nil, err
 		case reply.Streamed():
-			reply.stream.giveBack = func() { p.queue.release(proc) }
+			reply.stream.giveBack = func() { p.queue.release(lane) }
 		default:
-			p.queue.release(proc)
+			p.queue.release(lane)
 		}
 		return reply, nil
 	}
@@ -259,6 +344,13 @@ func (p *Pool) Loaded() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.loaded == p.cfg.Workers
+}
+
+// Facts gives what is known of the script, once one worker has loaded it.
+func (p *Pool) Facts() Facts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.facts
 }
 
 // Status gives a snapshot.
@@ -272,7 +364,7 @@ func (p *Pool) Status() Status {
 	}
 	for _, slot := range slices.Sorted(maps.Keys(p.processes)) {
 		proc := p.processes[slot]
-		s.Processes = append(s.Processes, Member{PID: proc.cmd.Process.Pid, Answered: proc.answered.Load()})
+		s.Processes = append(s.Processes, Member{PID: proc.pid, Answered: proc.answered.Load()})
 	}
 	return s
 }

@@ -6,18 +6,30 @@ import (
 	"sync"
 )
 
-// queue lends idle workers to requests, first come, first served. A worker is idle, lent, or gone.
+// queue lends idle workers to requests, first come, first served. A worker is idle, lent, or gone; one that is lent is in doubt when
+// it may well be replaced before it comes back.
 type queue[W comparable] struct {
 	mu      sync.Mutex
 	idle    []W
-	lent    map[W]struct{}
-	waiting []chan W
+	lent    map[W]lending
+	waiting []*waiter[W]
 	limit   int
 	closed  bool
+	busy    func(W) int64 // how much else a worker does; of two idle ones the less busy is lent
 }
 
-func newQueue[W comparable](limit int) *queue[W] {
-	return &queue[W]{lent: map[W]struct{}{}, limit: limit}
+// lending is how a worker that is lent is doing.
+type lending struct{ inDoubt bool }
+
+// waiter is a request that waits. Its turn is closed without a worker when there is none to come; err says why.
+type waiter[W comparable] struct {
+	turn      chan W
+	elsewhere bool
+	err       error
+}
+
+func newQueue[W comparable](limit int, busy func(W) int64) *queue[W] {
+	return &queue[W]{lent: map[W]lending{}, limit: limit, busy: busy}
 }
 
 // add makes a new worker available.
@@ -33,41 +45,95 @@ func (q *queue[W]) remove(w W) {
 	defer q.mu.Unlock()
 	delete(q.lent, w)
 	q.idle = slices.DeleteFunc(q.idle, func(other W) bool { return other == w })
+	q.sendElsewhere()
 }
 
-// acquire lends a worker, waiting for one if need be.
-func (q *queue[W]) acquire(ctx context.Context) (W, error) {
+// doubt says that a worker that is lent may not come back.
+func (q *queue[W]) doubt(w W) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.lent[w]; ok {
+		q.lent[w] = lending{inDoubt: true}
+		q.sendElsewhere()
+	}
+}
+
+// able reports whether there is a worker that will take another request. The caller holds the lock.
+func (q *queue[W]) able() bool {
+	if len(q.idle) > 0 {
+		return true
+	}
+	for _, l := range q.lent {
+		if !l.inDoubt {
+			return true
+		}
+	}
+	return false
+}
+
+// sendElsewhere ends the waits of those that another scorer can serve, once none here is able to. The caller holds the lock.
+func (q *queue[W]) sendElsewhere() {
+	if len(q.waiting) == 0 || q.able() {
+		return
+	}
+	q.waiting = slices.DeleteFunc(q.waiting, func(w *waiter[W]) bool {
+		if w.elsewhere {
+			w.err = ErrNoWorker
+			close(w.turn)
+		}
+		return w.elsewhere
+	})
+}
+
+// acquire lends a worker, waiting for one if need be; but not, where another scorer can serve the request, while none is able to.
+func (q *queue[W]) acquire(ctx context.Context, elsewhere bool) (W, error) {
 	var none W
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
 		return none, ErrStopped
 	}
-	if last := len(q.idle) - 1; last >= 0 {
-		w := q.idle[last]
-		q.idle = q.idle[:last]
-		q.lent[w] = struct{}{}
+	if len(q.idle) > 0 {
+		w := q.take()
+		q.lent[w] = lending{}
 		q.mu.Unlock()
 		return w, nil
+	}
+	if elsewhere && !q.able() {
+		q.mu.Unlock()
+		return none, ErrNoWorker
 	}
 	if len(q.waiting) >= q.limit {
 		q.mu.Unlock()
 		return none, ErrQueueFull
 	}
-	turn := make(chan W, 1)
-	q.waiting = append(q.waiting, turn)
+	own := &waiter[W]{turn: make(chan W, 1), elsewhere: elsewhere}
+	q.waiting = append(q.waiting, own)
 	q.mu.Unlock()
 
 	select {
-	case w, ok := <-turn:
+	case w, ok := <-own.turn:
 		if !ok {
-			return none, ErrStopped
+			return none, own.err
 		}
 		return w, nil
 	case <-ctx.Done():
-		q.leave(turn)
+		q.leave(own)
 		return none, ctx.Err()
 	}
+}
+
+// take takes out the least busy idle worker, of equals the one that was used last. The caller holds the lock.
+func (q *queue[W]) take() W {
+	best := len(q.idle) - 1
+	for i := best - 1; i >= 0 && q.busy(q.idle[best]) > 0; i-- {
+		if q.busy(q.idle[i]) < q.busy(q.idle[best]) {
+			best = i
+		}
+	}
+	w := q.idle[best]
+	q.idle = slices.Delete(q.idle, best, best+1)
+	return w
 }
 
 // release gives a lent worker back.
@@ -85,8 +151,9 @@ func (q *queue[W]) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	for _, turn := range q.waiting {
-		close(turn)
+	for _, w := range q.waiting {
+		w.err = ErrStopped
+		close(w.turn)
 	}
 	q.waiting = nil
 }
@@ -104,12 +171,12 @@ func (q *queue[W]) counts() (lent, waiting int) {
 }
 
 // leave ends a wait. The turn may have come in the meantime: then the worker goes to the next.
-func (q *queue[W]) leave(turn chan W) {
+func (q *queue[W]) leave(own *waiter[W]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = slices.DeleteFunc(q.waiting, func(other chan W) bool { return other == turn })
+	q.waiting = slices.DeleteFunc(q.waiting, func(other *waiter[W]) bool { return other == own })
 	select {
-	case w, ok := <-turn:
+	case w, ok := <-own.turn:
 		if _, lent := q.lent[w]; ok && lent {
 			delete(q.lent, w)
 			q.offer(w)
@@ -124,8 +191,8 @@ func (q *queue[W]) offer(w W) {
 		q.idle = append(q.idle, w)
 		return
 	}
-	turn := q.waiting[0]
+	next := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
-	q.lent[w] = struct{}{}
-	turn <- w
+	q.lent[w] = lending{}
+	next.turn <- w
 }

@@ -16,11 +16,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestQueueServesInOrderOfArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue[int](10)
+		q := newQueue(10, func(int) int64 { return 0 })
 		var served []int
 		for i := range 5 {
 			go func() {
-				w, err := q.acquire(t.Context())
+				w, err := q.acquire(t.Context(), false)
 				if err != nil {
 					t.Error(err)
 					return
@@ -40,14 +40,14 @@ func TestQueueServesInOrderOfArrival(t *testing.T) {
 
 func TestQueueRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue[int](2)
+		q := newQueue(2, func(int) int64 { return 0 })
 		errs := make(chan error, 2)
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		go func() { _, err := q.acquire(short); errs <- err }()
-		go func() { _, err := q.acquire(t.Context()); errs <- err }()
+		go func() { _, err := q.acquire(short, false); errs <- err }()
+		go func() { _, err := q.acquire(t.Context(), false); errs <- err }()
 		synctest.Wait()
-		if _, err := q.acquire(t.Context()); !errors.Is(err, ErrQueueFull) {
+		if _, err := q.acquire(t.Context(), false); !errors.Is(err, ErrQueueFull) {
 			t.Errorf("a third got %v, want ErrQueueFull", err)
 		}
 		if err := <-errs; !errors.Is(err, context.DeadlineExceeded) {
@@ -57,25 +57,25 @@ func TestQueueRefusals(t *testing.T) {
 		if err := <-errs; !errors.Is(err, ErrStopped) {
 			t.Errorf("the one that waits got %v, want ErrStopped", err)
 		}
-		if _, err := q.acquire(t.Context()); !errors.Is(err, ErrStopped) {
+		if _, err := q.acquire(t.Context(), false); !errors.Is(err, ErrStopped) {
 			t.Errorf("a late one got %v, want ErrStopped", err)
 		}
 	})
 }
 
 func TestQueueForgetsRemovedWorkers(t *testing.T) {
-	q := newQueue[int](1)
+	q := newQueue(1, func(int) int64 { return 0 })
 	q.add(1)
 	q.add(2)
 	q.remove(2)
-	if w, err := q.acquire(t.Context()); w != 1 || err != nil {
+	if w, err := q.acquire(t.Context(), false); w != 1 || err != nil {
 		t.Fatalf("got %d %v, want 1", w, err)
 	}
 	q.remove(1)
 	q.release(1)
 	expired, cancel := context.WithCancel(t.Context())
 	cancel()
-	if w, err := q.acquire(expired); err == nil {
+	if w, err := q.acquire(expired, false); err == nil {
 		t.Errorf("got %d, which has been removed", w)
 	}
 }
@@ -83,7 +83,7 @@ func TestQueueForgetsRemovedWorkers(t *testing.T) {
 // TestQueueLendsEachWorkerOnce: whatever comes in whatever order, a worker has one borrower, and none gets lost.
 func TestQueueLendsEachWorkerOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := newQueue[int](3)
+		q := newQueue(3, func(int) int64 { return 0 })
 		known, lent := map[int]bool{}, map[int]bool{}
 		next := 0
 		ctx, cancel := context.WithCancel(context.Background())
@@ -95,7 +95,7 @@ func TestQueueLendsEachWorkerOnce(t *testing.T) {
 				q.add(next)
 			},
 			"acquire": func(t *rapid.T) {
-				w, err := q.acquire(ctx)
+				w, err := q.acquire(ctx, false)
 				if free := len(known) - len(lent); (err == nil) != (free > 0) {
 					t.Fatalf("%d free, got %d %v", free, w, err)
 				}
@@ -126,23 +126,49 @@ func TestQueueLendsEachWorkerOnce(t *testing.T) {
 	})
 }
 
-func TestPause(t *testing.T) {
-	for name, test := range map[string]struct {
-		fruitless int
-		jitter    float64
-		want      time.Duration
-	}{
-		"after work":   {0, 0.5, 0},
-		"first":        {1, 0, 100 * time.Millisecond},
-		"second":       {2, 0, 200 * time.Millisecond},
-		"with jitter":  {2, 0.5, 180 * time.Millisecond},
-		"never longer": {8, 0, 10 * time.Second},
-		"no overflow":  {1 << 30, 0, 10 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := pause(test.fruitless, test.jitter); got != test.want {
-				t.Errorf("got %v, want %v", got, test.want)
-			}
-		})
-	}
+// Who can be served elsewhere does not wait for a worker that is replaced, nor behind one that may have to be.
+func TestQueueSendsElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(3, func(int) int64 { return 0 })
+		if _, err := q.acquire(t.Context(), true); !errors.Is(err, ErrNoWorker) {
+			t.Errorf("without a worker: %v", err)
+		}
+		q.add(1)
+		if w, err := q.acquire(t.Context(), true); w != 1 || err != nil {
+			t.Fatalf("got %d %v", w, err)
+		}
+		results := make(chan error, 2)
+		wait := func(elsewhere bool) {
+			go func() {
+				_, err := q.acquire(t.Context(), elsewhere)
+				results <- err
+			}()
+			synctest.Wait()
+		}
+		wait(true) // behind one that runs
+		wait(false)
+		q.doubt(1)
+		if err := <-results; !errors.Is(err, ErrNoWorker) {
+			t.Errorf("behind one in doubt: %v", err)
+		}
+		synctest.Wait()
+		if len(results) > 0 {
+			t.Error("who has nowhere else to go did not wait")
+		}
+		if _, err := q.acquire(t.Context(), true); !errors.Is(err, ErrNoWorker) {
+			t.Errorf("with one in doubt: %v", err)
+		}
+		q.release(1)
+		if err := <-results; err != nil {
+			t.Errorf("after it came back: %v", err)
+		}
+		wait(true) // it is lent anew, and not in doubt
+		if len(results) > 0 {
+			t.Error("who comes while it runs does not wait")
+		}
+		q.remove(1)
+		if err := <-results; !errors.Is(err, ErrNoWorker) {
+			t.Errorf("behind one that ended: %v", err)
+		}
+	})
 }

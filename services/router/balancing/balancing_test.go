@@ -54,8 +54,9 @@ func TestIdleReplicasShareEvenly(t *testing.T) {
 }
 
 func TestExpectedCompletion(t *testing.T) {
-	ready := func(inFlight, capacity int, service, oldest time.Duration) Candidate {
-		return Candidate{State: Ready, InFlight: inFlight, Capacity: capacity, Service: service * time.Millisecond, Oldest: oldest * time.Millisecond}
+	ready := func(inFlight, capacity int, serviceMS, oldestMS int64) Candidate {
+		ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+		return Candidate{State: Ready, InFlight: inFlight, Capacity: capacity, Service: ms(serviceMS), Oldest: ms(oldestMS)}
 	}
 	tests := []struct {
 		name       string

@@ -91,6 +91,9 @@ func (e expected) leaveOut(v *deployv1.EndpointVersion) *deployv1.EndpointVersio
 	}
 	out := proto.CloneOf(v)
 	out.Models = slices.DeleteFunc(out.GetModels(), func(ref string) bool { return e.is(e.full("models", ref)) })
+	if len(out.GetModels()) < len(v.GetModels()) && v.GetEntryScript() == "" && v.GetRuntime().GetCustom() == nil {
+		out.Runtime = &deployv1.Runtime{Custom: &deployv1.CustomRuntime{Command: []string{"expected"}}} // one that needs no model
+	}
 	if e.is(e.full("environments", out.GetEnvironment())) {
 		out.Environment = ""
 	}
@@ -123,6 +126,9 @@ func (e expected) putBack(would, wanted *deployv1.EndpointVersion) *deployv1.End
 	}
 	if name := e.full("environments", wanted.GetEnvironment()); e.is(name) {
 		out.Environment = name
+	}
+	if wanted.GetEntryScript() == "" && wanted.GetRuntime() != nil {
+		out.Runtime = wanted.GetRuntime()
 	}
 	return out
 }

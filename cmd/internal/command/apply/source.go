@@ -19,13 +19,15 @@ func gather(ctx context.Context, v manifest.Version) (upload.Source, string, err
 		start = filepath.Dir(v.Place.File)
 	}
 	script := v.Version.GetEntryScript()
-	if script == "" {
-		return upload.Source{}, "", nil // told already
+	if script == "" && v.Source == "" {
+		return upload.Source{}, "", nil
 	}
-	if filepath.IsAbs(script) || !filepath.IsLocal(filepath.FromSlash(script)) {
+	if script != "" && (filepath.IsAbs(script) || !filepath.IsLocal(filepath.FromSlash(script))) {
 		return upload.Source{}, "", fmt.Errorf("%q must be a path inside the source folder, without \"..\"", script)
 	}
-	script = filepath.ToSlash(filepath.Clean(filepath.FromSlash(script)))
+	if script != "" { // else of a runtime that needs none
+		script = filepath.ToSlash(filepath.Clean(filepath.FromSlash(script)))
+	}
 	found, err := source(start, v.Source, script)
 	if err != nil {
 		return upload.Source{}, "", err

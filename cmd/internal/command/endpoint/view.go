@@ -25,6 +25,7 @@ func document(e *deployv1.Endpoint) output.Document {
 			}
 			t.Blank()
 			t.Table([]string{"VERSION", "STATE", "REPLICAS", "PERCENTILE", "SHARE", "ROLE", "MODELS"}, versionRows(e.GetVersions()))
+			runtimes(t, e.GetVersions())
 			replicas(t, e.GetVersions())
 			scaling(t, e.GetVersions())
 			causes(t, e.GetVersions())
@@ -137,6 +138,7 @@ func versionDocument(v *deployv1.EndpointVersion) output.Document {
 		Text: func(t *output.Text) {
 			list := []*deployv1.EndpointVersion{v}
 			t.Table([]string{"VERSION", "STATE", "REPLICAS", "PERCENTILE", "SHARE", "ROLE", "MODELS"}, versionRows(list))
+			runtimes(t, list)
 			replicas(t, list)
 			scaling(t, list)
 			causes(t, list)

@@ -127,7 +127,7 @@ func (p *packaged) what() string {
 
 // gather finds everything and notes all that is wrong.
 func (p *packaged) gather(ctx context.Context, s *session.Session, c *client.Client) error {
-	draft, err := deployment.Maker{Endpoints: c.Endpoints, Parent: p.parent, Scope: deployment.NewEndpoint}.Make(ctx, p.flags)
+	draft, err := deployment.Maker{Endpoints: c.Endpoints, Parent: p.parent, Scope: deployment.NewEndpoint, NeedsScript: true}.Make(ctx, p.flags)
 	if err != nil {
 		return err
 	}

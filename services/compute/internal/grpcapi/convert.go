@@ -94,6 +94,7 @@ func specOf(s *computev1.WorkloadSpec) workload.Spec {
 		ScoringTimeout: s.GetScoringTimeout().AsDuration(), MaxConcurrent: int(s.GetMaxConcurrentRequests()),
 		DrainTimeout: s.GetDrainTimeout().AsDuration(), Endpoint: s.GetEndpoint(), Version: s.GetVersion(),
 		Namespace: s.GetNamespace(), Python: pythonOf(s.GetPython()), CollectModelData: s.GetCollectModelData(),
+		Runtime: runtimeOf(s.GetRuntime()),
 		Liveness: workload.Probe{
 			Period: p.GetPeriod().AsDuration(), InitialDelay: p.GetInitialDelay().AsDuration(), Timeout: p.GetTimeout().AsDuration(),
 			SuccessThreshold: int(p.GetSuccessThreshold()), FailureThreshold: int(p.GetFailureThreshold()),
@@ -146,6 +147,7 @@ func specProto(s workload.Spec) *computev1.WorkloadSpec {
 		ScoringTimeout: durationpb.New(s.ScoringTimeout), MaxConcurrentRequests: int32(s.MaxConcurrent),
 		DrainTimeout: durationpb.New(s.DrainTimeout), Endpoint: s.Endpoint, Version: s.Version,
 		Namespace: s.Namespace, Python: pythonProto(s.Python), CollectModelData: s.CollectModelData,
+		Runtime: runtimeProto(s.Runtime),
 		LivenessProbe: &computev1.Probe{
 			Period: durationpb.New(s.Liveness.Period), InitialDelay: durationpb.New(s.Liveness.InitialDelay),
 			Timeout:          durationpb.New(s.Liveness.Timeout),
@@ -195,6 +197,7 @@ func replicaProto(r replica.Replica) *computev1.Replica {
 		State:      computev1.Replica_State(computev1.Replica_State_value["STATE_"+string(r.State)]),
 		Generation: r.Generation, Restarts: int32(r.Restarts),
 		Message: r.Cause.Message, Accelerators: r.Devices, MaxConcurrentRequests: int32(r.MaxConcurrent),
+		Runtime: reportProto(r.Report),
 	}
 	if r.Usage != (replica.Usage{}) {
 		out.Usage = &computev1.ReplicaUsage{

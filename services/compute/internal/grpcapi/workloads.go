@@ -83,6 +83,9 @@ func (s *Workloads) apply(ctx context.Context, v resourcename.Values, spec workl
 	if err != nil {
 		return workload.Workload{}, err
 	}
+	if why := spec.ProcessRefusal(); why != "" { // as on every target that there is
+		return workload.Workload{}, apierr.Invalid(apierr.Violation{Field: "spec.runtime.custom.image", Description: why})
+	}
 	if validateOnly {
 		return next, s.mustRun(ctx, on.Value, next)
 	}

@@ -49,7 +49,7 @@ func Check(ask workload.Python, have Interpreter) []Mismatch {
 	if ask.UserManaged {
 		return nil
 	}
-	c := &check{have: have}
+	c := &check{have: have, version: ask.Version}
 	if ask.Version != "" {
 		c.python("==" + strings.TrimSuffix(ask.Version, ".*") + ".*")
 	}
@@ -63,8 +63,9 @@ func Check(ask workload.Python, have Interpreter) []Mismatch {
 }
 
 type check struct {
-	have  Interpreter
-	found []Mismatch
+	have    Interpreter
+	version string // of Python, that is asked for
+	found   []Mismatch
 }
 
 func (c *check) add(m Mismatch) {
@@ -107,7 +108,8 @@ func (c *check) conda(text string) {
 	switch {
 	case key == "python":
 		version, err := requirement.ParseVersion(c.have.Version)
-		if err != nil || !d.Allows(version) {
+		asked := slices.Contains([]string{"python=" + c.version, "python==" + c.version}, strings.TrimSuffix(strings.ToLower(d.String()), ".*"))
+		if !asked && (err != nil || !d.Allows(version)) { // else the version that is asked for says it already
 			c.add(Mismatch{Wanted: d.String(), Found: c.have.Version})
 		}
 		return

@@ -33,6 +33,7 @@ func TestCheck(t *testing.T) {
 				"python=3.9 (it has 3.11.2)", "numpy>=2 (it has 1.24.2)", "opencv (it has none)", `x==y.z, which cannot be read ("y.z" is not a version, for example 1.2.3) (it has none)`,
 			},
 		},
+		"one Python, asked for in both ways": {ask: workload.Python{Version: "3.6.2", Conda: []string{"python=3.6.2"}}, want: []string{"Python 3.6.2 (it has 3.11.2)"}},
 		"the scorer's part":   {ask: workload.Python{Pip: []string{"azureml-defaults==1.50", "AzureML.Core"}, Conda: []string{"azureml-monitoring"}}},
 		"not asked here":      {ask: workload.Python{Pip: []string{"pywin32; sys_platform == 'win32'", "new>=1; python_version < '3.8'"}}},
 		"asked here":          {ask: workload.Python{Pip: []string{"new>=1; python_version >= '3.8'"}}, want: []string{"new>=1 (it has none)"}},

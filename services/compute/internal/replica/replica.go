@@ -83,7 +83,15 @@ type Replica struct {
 	RetryAt       time.Time
 	LastFailure   Failure // stays when it is ready again; zero when there was none
 
-	Usage Usage // of its present process, not always the newest
+	Usage  Usage  // of its present process, not always the newest
+	Report Report // of its present process
+}
+
+// Report is what a scorer says of itself; empty before it does.
+type Report struct {
+	Runtime           string
+	ExecutionProvider string
+	Accelerators      []string
 }
 
 // Usage is what the processes of a replica use.
@@ -117,6 +125,7 @@ type Observation struct {
 	// Hopeless says of what cannot start that another try would end the same way.
 	Hopeless bool
 	Usage    Usage
+	Report   Report
 }
 
 // Live says whether r counts among the wanted ones.
@@ -133,7 +142,7 @@ func (r Replica) Observe(o Observation, now time.Time) Replica {
 	if r.State == BackingOff {
 		return r
 	}
-	r.Address, r.StartTime, r.ReadySince, r.Usage = o.Address, o.StartTime, o.ReadySince, o.Usage
+	r.Address, r.StartTime, r.ReadySince, r.Usage, r.Report = o.Address, o.StartTime, o.ReadySince, o.Usage, o.Report
 	if !o.ReadySince.IsZero() {
 		r.WasReady = true
 		r.StartFailures = 0
@@ -176,7 +185,7 @@ func (r Replica) ended(o Observation, now time.Time) Replica {
 		r.StartFailures = 0
 	}
 	r.Hopeless = o.CannotStart && o.Hopeless
-	r.State, r.Address, r.ReadySince, r.Cause, r.Usage = BackingOff, "", time.Time{}, o.Cause, Usage{}
+	r.State, r.Address, r.ReadySince, r.Cause, r.Usage, r.Report = BackingOff, "", time.Time{}, o.Cause, Usage{}, Report{}
 	if r.Failures > 1 && (o.Cause.Reason == Exited || o.Cause.Reason == Killed) {
 		r.Cause.Reason = CrashLoop
 		r.Cause.Message += fmt.Sprintf("; that was the end %d times in a row", r.Failures)

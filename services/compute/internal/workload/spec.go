@@ -36,6 +36,8 @@ type Spec struct {
 	Python *Python `json:"python,omitempty"`
 	// CollectModelData says that the script's data collectors write.
 	CollectModelData bool `json:"collectModelData,omitempty"`
+	// Runtime is what answers; nil means a script.
+	Runtime *Runtime `json:"runtime,omitempty"`
 }
 
 // Python is what a script asks of the interpreter that runs it.
@@ -151,9 +153,7 @@ func (s Spec) Validate() error {
 	s.validateResources(&bad)
 	s.validateTimes(&bad)
 	validateFiles(&bad, "spec.source.files", s.Source)
-	if !slices.ContainsFunc(s.Source, func(f File) bool { return f.Path == s.EntryScript }) {
-		bad.Add("spec.entry_script", "%q must be one of the source files", s.EntryScript)
-	}
+	s.validateRuntime(&bad)
 	seen := map[string]int64{}
 	for _, m := range s.Models {
 		if !modelPattern.MatchString(m.Name) || m.Version < 1 {
@@ -171,6 +171,12 @@ func (s Spec) Validate() error {
 		}
 	}
 	return bad.Err()
+}
+
+func (s Spec) validateScript(bad *apierr.Violations) {
+	if !slices.ContainsFunc(s.Source, func(f File) bool { return f.Path == s.EntryScript }) {
+		bad.Add("spec.entry_script", "%q must be one of the source files", s.EntryScript)
+	}
 }
 
 func (s Spec) validateResources(bad *apierr.Violations) {

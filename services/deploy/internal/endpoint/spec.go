@@ -56,6 +56,8 @@ type Spec struct {
 	CollectModelData bool   `json:"collectModelData,omitempty"`
 	// Namespace is that of Kubernetes; empty means one per workspace.
 	Namespace string `json:"namespace,omitempty"`
+	// Runtime is what answers in the replicas.
+	Runtime Runtime `json:"runtime,omitzero"`
 }
 
 // ModelRef is one version of a registered model.
@@ -83,7 +85,12 @@ type Probe struct {
 // SpecInput is a Spec as a user writes it: zero and nil mean not given, except
 // that a duration of zero that is given is refused.
 type SpecInput struct {
-	Models        []ModelRef
+	Models []ModelRef
+	// ModelsUnknown says that not all of the models were found, which is refused elsewhere.
+	ModelsUnknown bool
+	// Framework is that of the only model.
+	Framework     string
+	Runtime       RuntimeInput
 	SourceFiles   []bundle.File
 	EntryScript   string
 	Environment   map[string]string
@@ -142,7 +149,8 @@ func (in SpecInput) Spec(field string, v *apierr.Violations) Spec {
 		v.Add(at("namespace"), "must hold only lower-case letters, digits and dashes, start and end with a letter or digit, and be at most 63 characters long, not %q", in.Namespace)
 	}
 	checkModels(at("models"), in.Models, v)
-	checkSource(field, in.SourceFiles, in.EntryScript, v)
+	bundle.Check(at("source_files"), in.SourceFiles, v)
+	s.Runtime = in.runtime(field, v)
 	checkEnvironment(at("environment_variables"), in.Environment, v)
 	return s
 }
@@ -156,6 +164,7 @@ func (s Spec) normal() Spec {
 	s.Models = slices.Clone(s.Models)
 	s.SourceFiles = slices.SortedFunc(slices.Values(s.SourceFiles), func(a, b bundle.File) int { return cmp.Compare(a.Path, b.Path) })
 	s.Environment = maps.Clone(s.Environment)
+	s.Runtime = s.Runtime.normal()
 	if len(s.Models) == 0 {
 		s.Models = nil
 	}
@@ -241,8 +250,7 @@ func checkModels(field string, models []ModelRef, v *apierr.Violations) {
 	}
 }
 
-func checkSource(field string, files []bundle.File, script string, v *apierr.Violations) {
-	bundle.Check(field+".source_files", files, v)
+func checkScript(field string, files []bundle.File, script string, v *apierr.Violations) {
 	_, there := bundle.Find(files, script)
 	at := field + ".entry_script"
 	switch {

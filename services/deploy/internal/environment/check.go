@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/requirement"
+	"github.com/fairlead/fairlead/services/deploy/internal/reference"
 )
 
 const field = "environment_version."
@@ -31,7 +32,7 @@ func (r Registration) read() (Content, []string, error) {
 	var bad apierr.Violations
 	var notices []string
 	switch {
-	case !namePattern.MatchString(r.Name):
+	case !reference.ValidName(r.Name):
 		bad.Add("environment_id", "must start with a letter or digit, hold only letters, digits, \"-\", \".\" and \"_\", and be 1 to 255 characters long")
 	case ReservedName(r.Name):
 		bad.Add("environment_id", "is reserved: names that begin with Microsoft or AzureML cannot be registered; take another name")

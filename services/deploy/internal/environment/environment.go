@@ -18,9 +18,6 @@ import (
 	"github.com/fairlead/fairlead/platform/resourcename"
 )
 
-// Latest is the word for the newest version.
-const Latest = "latest"
-
 // Environment is the root of the aggregate: which versions there are. It stays
 // when its last version is deleted, so that no number is given twice.
 type Environment struct {

@@ -39,7 +39,7 @@ func versionInput(v *deployv1.EndpointVersion) endpoint.VersionInput {
 			CPU: v.GetResources().GetCpu(), CPULimit: v.GetResources().GetCpuLimit(),
 			MemoryGB: v.GetResources().GetMemoryGb(), MemoryLimitGB: v.GetResources().GetMemoryLimitGb(),
 			GPUs: int(v.GetResources().GetGpus()), Replicas: int(v.GetReplicas()), Autoscale: autoscaleInput(v.GetAutoscale()),
-			CollectModelData: v.GetCollectModelData(), Namespace: v.GetNamespace(),
+			CollectModelData: v.GetCollectModelData(), Namespace: v.GetNamespace(), Runtime: runtimeInput(v.GetRuntime()),
 			ScoringTimeout:   duration(v.GetRequestSettings().GetScoringTimeout()),
 			MaxConcurrent:    int(v.GetRequestSettings().GetMaxConcurrentRequestsPerReplica()),
 			MaxQueueWait:     duration(v.GetRequestSettings().GetMaxQueueWait()),
@@ -132,7 +132,7 @@ func (s *server) version(e endpoint.Endpoint, v endpoint.Version) *deployv1.Endp
 	out.State, out.StateMessage, out.Conditions = stateTo(v.Status.State), v.Status.Message, conditions(v.Status)
 	out.ReadyReplicas, out.DesiredReplicas, out.ReplicaStatuses = int32(v.Status.Ready), int32(endpoint.DesiredReplicas(v)), s.replicas(v)
 	out.TrafficShare, out.Revision, out.ServingRevision = percent(e.Share(v.ID)), v.Revision, v.Serving
-	out.Notices, out.ScalingStatus = e.Notices(v, s.baseImage(v.Spec.Packages)), s.scalingStatus(e, v)
+	out.Notices, out.ScalingStatus = s.notices(e, v), s.scalingStatus(e, v)
 	out.CreateTime, out.UpdateTime, out.Etag = timestamppb.New(v.CreateTime), timestamppb.New(v.UpdateTime), tag(e)
 	return out
 }
@@ -150,6 +150,7 @@ func specMessage(workspace string, spec endpoint.Spec) *deployv1.EndpointVersion
 			SuccessThreshold: int32(spec.Liveness.SuccessThreshold), FailureThreshold: int32(spec.Liveness.FailureThreshold),
 		},
 		Environment: spec.Packages, CollectModelData: spec.CollectModelData, Namespace: spec.Namespace,
+		Runtime: runtimeTo(spec.Runtime),
 	}
 	for _, m := range spec.Models {
 		out.Models = append(out.Models, model.VersionName(workspace, m.Model, m.Version))

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/platform/store"
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/access"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 	"github.com/fairlead/fairlead/services/deploy/internal/state"
 )
@@ -138,7 +139,7 @@ func (s *Endpoints) ensureKeys(ctx context.Context, e endpoint.Endpoint, keys *d
 	defer cancel()
 	_, err := s.deps.Keys.EnsureEndpointKeys(ctx, &authv1.EnsureEndpointKeysRequest{
 		Name: e.Name(), EndpointUid: e.UID, PrimaryKey: keys.GetPrimaryKey(), SecondaryKey: keys.GetSecondaryKey(),
-		AuthMode: keysMode(e.Auth),
+		AuthMode: access.Mode(e.Auth),
 	})
 	if err == nil {
 		return nil
@@ -151,18 +152,6 @@ func (s *Endpoints) ensureKeys(ctx context.Context, e endpoint.Endpoint, keys *d
 		return failure
 	}
 	return apierr.New(apierr.Unavailable, "KEYS_UNAVAILABLE", "the endpoint's keys could not be made; try again").Because(err)
-}
-
-// keysMode is the mode in the words of the auth service.
-func keysMode(a endpoint.AuthMode) authv1.EndpointAuthMode {
-	switch a {
-	case endpoint.AuthNone:
-		return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_NONE
-	case endpoint.AuthToken:
-		return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN
-	case endpoint.AuthKey:
-	}
-	return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_KEY
 }
 
 // nameIsFree refuses a name that is taken, with what can be done.

@@ -9,8 +9,8 @@ import (
 	"github.com/fairlead/fairlead/platform/page"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/store"
-	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/access"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 	"github.com/fairlead/fairlead/services/deploy/internal/state"
 )
@@ -62,19 +62,25 @@ func (s *Endpoints) ListEndpointVersions(ctx context.Context, req *deployv1.List
 
 // GetEndpointVersion gets a version.
 func (s *Endpoints) GetEndpointVersion(ctx context.Context, req *deployv1.GetEndpointVersionRequest) (*deployv1.EndpointVersion, error) {
-	values, err := versionPattern.Parse(req.GetName())
-	if err != nil {
-		return nil, err
-	}
-	e, _, err := s.deps.State.Endpoint(ctx, values.Get("workspace"), values.Get("endpoint"))
-	if err != nil {
-		return nil, err
-	}
-	v, err := e.Find(values.Get("version"))
+	e, v, err := s.readVersion(ctx, "name", req.GetName())
 	if err != nil {
 		return nil, err
 	}
 	return s.version(e, v), nil
+}
+
+// readVersion reads the version that a field names, with its endpoint.
+func (s *Endpoints) readVersion(ctx context.Context, field, name string) (endpoint.Endpoint, endpoint.Version, error) {
+	values, err := versionPattern.ParseField(field, name)
+	if err != nil {
+		return endpoint.Endpoint{}, endpoint.Version{}, err
+	}
+	e, _, err := s.deps.State.Endpoint(ctx, values.Get("workspace"), values.Get("endpoint"))
+	if err != nil {
+		return endpoint.Endpoint{}, endpoint.Version{}, err
+	}
+	v, err := e.Find(values.Get("version"))
+	return e, v, err
 }
 
 func (s *Endpoints) read(ctx context.Context, field, name string) (endpoint.Endpoint, error) {
@@ -120,10 +126,7 @@ func (s *Endpoints) UpdateEndpoint(ctx context.Context, req *deployv1.UpdateEndp
 func (s *Endpoints) tellMode(ctx context.Context, e endpoint.Endpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-	_, err := s.deps.Keys.EnsureEndpointKeys(ctx, &authv1.EnsureEndpointKeysRequest{
-		Name: e.Name(), EndpointUid: e.UID, AuthMode: keysMode(e.Auth), ExistingOnly: true,
-	})
-	if err != nil {
+	if err := access.Tell(ctx, s.deps.Keys, e); err != nil {
 		return apierr.New(apierr.Unavailable, "KEYS_UNAVAILABLE", "the auth service does not answer, so the authentication mode cannot be changed; try again").Because(err)
 	}
 	return nil
@@ -209,17 +212,18 @@ func (s *Endpoints) updateVersion(ctx context.Context, e endpoint.Endpoint, id, 
 	wanted := s.version(e, old)
 	changed, err := merge(wanted, req.GetVersion(), req.GetUpdateMask(),
 		"description", "tags", "properties", "models", "source_files", "entry_script", "environment_variables", "resources",
-		"replicas", "autoscale", "environment", "collect_model_data", "namespace",
+		"replicas", "autoscale", "environment", "collect_model_data", "namespace", "runtime",
 		"request_settings", "liveness_probe", "traffic_percentile", "is_default", "type")
 	if err != nil {
 		return endpoint.Change{}, nil, err
 	}
 	var bad apierr.Violations
 	one(wanted, changed, endpoint.DesiredReplicas(old))
+	oneRuntime(wanted, req.GetVersion(), changed, old.Spec.RuntimeKind())
 	input := versionInput(wanted)
 	input.Spec.Models, input.Spec.Packages = old.Spec.Models, old.Spec.Packages
 	var use []store.Op
-	if changed["models"] {
+	if changed["models"] || changed["runtime"] { // what a cleared runtime means follows from the model
 		if use, err = s.models(ctx, e.Workspace, wanted.GetModels(), &input, &bad); err != nil {
 			return endpoint.Change{}, nil, err
 		}
@@ -236,6 +240,11 @@ func (s *Endpoints) updateVersion(ctx context.Context, e endpoint.Endpoint, id, 
 			return endpoint.Change{}, nil, err
 		}
 		use = append(use, environmentUse...)
+	}
+	if changed["runtime"] {
+		if err := s.checkImage(ctx, e.ComputeTarget, input.Spec.Runtime.Custom, &bad); err != nil {
+			return endpoint.Change{}, nil, err
+		}
 	}
 	c, err := e.UpdateVersion(id, operation, input, s.deps.Clock())
 	return c, use, together(err, bad)

@@ -2,19 +2,18 @@ package grpcapi
 
 import (
 	"context"
-	"fmt"
-	"math"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/etag"
 	"github.com/fairlead/fairlead/platform/operation"
-	"github.com/fairlead/fairlead/platform/page"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/rpc"
 	"github.com/fairlead/fairlead/platform/store"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 	"github.com/fairlead/fairlead/services/deploy/internal/environment"
 	"github.com/fairlead/fairlead/services/deploy/internal/state"
 )
@@ -29,47 +28,36 @@ var _ deployv1.EnvironmentServiceServer = (*Environments)(nil)
 
 // ListEnvironments lists environments, each as its newest version.
 func (s *Environments) ListEnvironments(_ context.Context, req *deployv1.ListEnvironmentsRequest) (*deployv1.ListEnvironmentsResponse, error) {
-	parent, err := workspacePattern.ParseField("parent", req.GetParent())
+	environments, next, err := listing[environment.Version, *deployv1.EnvironmentVersion]{
+		parent: workspacePattern, key: func(v environment.Version) string { return v.Name }, proto: environmentVersion,
+		all: func(parent resourcename.Values) ([]environment.Version, error) {
+			return s.deps.State.NewestEnvironments(parent.Get("workspace")), nil
+		},
+	}.page(req)
 	if err != nil {
 		return nil, err
 	}
-	p, err := page.Parse(req.GetPageSize(), req.GetPageToken(), req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	all := s.deps.State.NewestEnvironments(parent.Get("workspace"))
-	part, next := page.Cut(all, p, func(v environment.Version) string { return v.Name })
-	out := &deployv1.ListEnvironmentsResponse{NextPageToken: next}
-	for _, v := range part {
-		out.Environments = append(out.Environments, environmentVersion(v))
-	}
-	return out, nil
+	return &deployv1.ListEnvironmentsResponse{Environments: environments, NextPageToken: next}, nil
 }
 
 // ListEnvironmentVersions lists the versions of an environment, newest first.
 func (s *Environments) ListEnvironmentVersions(ctx context.Context, req *deployv1.ListEnvironmentVersionsRequest) (*deployv1.ListEnvironmentVersionsResponse, error) {
-	parent, err := environmentPattern.ParseField("parent", req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	p, err := page.Parse(req.GetPageSize(), req.GetPageToken(), req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	workspace, name := parent.Get("workspace"), parent.Get("environment")
-	all := s.deps.State.EnvironmentVersions(workspace, name)
-	if len(all) == 0 {
-		if _, _, err := s.deps.State.EnvironmentVersion(ctx, workspace, name, 0); err != nil {
+	versions, next, err := listing[environment.Version, *deployv1.EnvironmentVersion]{
+		parent: environmentPattern, key: func(v environment.Version) string { return newestFirst(v.Number) }, proto: environmentVersion,
+		all: func(parent resourcename.Values) ([]environment.Version, error) {
+			workspace, name := parent.Get("workspace"), parent.Get("environment")
+			all := s.deps.State.EnvironmentVersions(workspace, name)
+			if len(all) > 0 {
+				return all, nil
+			}
+			_, _, err := s.deps.State.EnvironmentVersion(ctx, workspace, name, 0)
 			return nil, err
-		}
+		},
+	}.page(req)
+	if err != nil {
+		return nil, err
 	}
-	newestFirst := func(v environment.Version) string { return fmt.Sprintf("%019d", math.MaxInt64-v.Number) }
-	part, next := page.Cut(all, p, newestFirst)
-	out := &deployv1.ListEnvironmentVersionsResponse{NextPageToken: next}
-	for _, v := range part {
-		out.EnvironmentVersions = append(out.EnvironmentVersions, environmentVersion(v))
-	}
-	return out, nil
+	return &deployv1.ListEnvironmentVersionsResponse{EnvironmentVersions: versions, NextPageToken: next}, nil
 }
 
 // GetEnvironmentVersion gets one version; "latest" is the newest.
@@ -87,11 +75,9 @@ func (s *server) readEnvironment(ctx context.Context, name string) (environment.
 	if err != nil {
 		return environment.Version{}, 0, err
 	}
-	number := int64(0)
-	if text := values.Get("version"); text != environment.Latest {
-		if number, err = environment.ParseNumber(text); err != nil {
-			return environment.Version{}, 0, apierr.Invalid(apierr.Violation{Field: "name", Description: err.Error()})
-		}
+	number, err := versionNumber("name", values, environment.ParseNumber)
+	if err != nil {
+		return environment.Version{}, 0, err
 	}
 	return s.deps.State.EnvironmentVersion(ctx, values.Get("workspace"), values.Get("environment"), number)
 }
@@ -129,7 +115,7 @@ func (s *Environments) RegisterEnvironment(ctx context.Context, req *deployv1.Re
 			return nil, err
 		}
 		if req.GetValidateOnly() && req.GetComputeTarget() != "" {
-			if err := s.fits(ctx, req.GetComputeTarget(), v); err != nil {
+			if v, err = s.fits(ctx, req.GetComputeTarget(), v, fact == nil); err != nil {
 				return nil, err
 			}
 		}
@@ -147,20 +133,26 @@ func (s *Environments) RegisterEnvironment(ctx context.Context, req *deployv1.Re
 	return nil, busy(req.GetEnvironmentId())
 }
 
-// fits refuses an environment that a compute target does not have.
-func (s *server) fits(ctx context.Context, target string, v environment.Version) error {
+// fits refuses an environment that a compute target does not have, and adds to
+// its notices what has no effect there.
+func (s *server) fits(ctx context.Context, target string, v environment.Version, registered bool) (environment.Version, error) {
 	name, err := targetName(v.Workspace, target)
 	if err != nil {
-		return apierr.Invalid(apierr.Violation{Field: "compute_target", Description: err.Error()})
+		return v, apierr.Invalid(apierr.Violation{Field: "compute_target", Description: err.Error()})
+	}
+	ask := pythonOf(v)
+	if !registered {
+		ask.Environment = v.Name // it has no number yet
 	}
 	var bad apierr.Violations
-	if err := s.checkPython(ctx, name, v, &bad); err != nil {
-		return err
+	if err := s.checkPython(ctx, name, ask, &bad); err != nil {
+		return v, err
 	}
 	for i := range bad {
 		bad[i].Field = "environment_version.python"
 	}
-	return bad.Err()
+	v.Notices = slices.Concat(v.Notices, endpoint.EnvironmentNotices(name, v.Content))
+	return v, bad.Err()
 }
 
 // newestEnvironment gives the newest version of an environment; nil when it has none.
@@ -181,8 +173,8 @@ func (s *server) newestEnvironment(ctx context.Context, e environment.Environmen
 
 // DeleteEnvironmentVersion deletes a version that no endpoint uses.
 func (s *Environments) DeleteEnvironmentVersion(ctx context.Context, req *deployv1.DeleteEnvironmentVersionRequest) (*deployv1.DeleteEnvironmentVersionResponse, error) {
-	if resourcename.Last(req.GetName()) == environment.Latest {
-		return nil, apierr.Invalid(apierr.Violation{Field: "name", Description: "must end in a number: what is the latest may change until it is deleted"})
+	if err := numbered(req.GetName()); err != nil {
+		return nil, err
 	}
 	for range attempts {
 		v, at, err := s.readEnvironment(ctx, req.GetName())

@@ -2,13 +2,10 @@ package grpcapi
 
 import (
 	"context"
-	"fmt"
-	"math"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/etag"
 	"github.com/fairlead/fairlead/platform/operation"
-	"github.com/fairlead/fairlead/platform/page"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/rpc"
 	"github.com/fairlead/fairlead/platform/store"
@@ -27,46 +24,36 @@ var _ deployv1.ModelServiceServer = (*Models)(nil)
 
 // ListModels lists models, each as its newest version.
 func (s *Models) ListModels(_ context.Context, req *deployv1.ListModelsRequest) (*deployv1.ListModelsResponse, error) {
-	parent, err := workspacePattern.ParseField("parent", req.GetParent())
+	models, next, err := listing[model.Version, *deployv1.ModelVersion]{
+		parent: workspacePattern, key: func(v model.Version) string { return v.Model }, proto: modelVersion,
+		all: func(parent resourcename.Values) ([]model.Version, error) {
+			return s.deps.State.NewestModels(parent.Get("workspace")), nil
+		},
+	}.page(req)
 	if err != nil {
 		return nil, err
 	}
-	p, err := page.Parse(req.GetPageSize(), req.GetPageToken(), req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	part, next := page.Cut(s.deps.State.NewestModels(parent.Get("workspace")), p, func(v model.Version) string { return v.Model })
-	out := &deployv1.ListModelsResponse{NextPageToken: next}
-	for _, v := range part {
-		out.Models = append(out.Models, modelVersion(v))
-	}
-	return out, nil
+	return &deployv1.ListModelsResponse{Models: models, NextPageToken: next}, nil
 }
 
 // ListModelVersions lists the versions of a model, newest first.
 func (s *Models) ListModelVersions(ctx context.Context, req *deployv1.ListModelVersionsRequest) (*deployv1.ListModelVersionsResponse, error) {
-	parent, err := modelPattern.ParseField("parent", req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	p, err := page.Parse(req.GetPageSize(), req.GetPageToken(), req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	workspace, name := parent.Get("workspace"), parent.Get("model")
-	all := s.deps.State.ModelVersions(workspace, name)
-	if len(all) == 0 {
-		if _, _, err := s.deps.State.ModelVersion(ctx, workspace, name, 0); err != nil {
+	versions, next, err := listing[model.Version, *deployv1.ModelVersion]{
+		parent: modelPattern, key: func(v model.Version) string { return newestFirst(v.Number) }, proto: modelVersion,
+		all: func(parent resourcename.Values) ([]model.Version, error) {
+			workspace, name := parent.Get("workspace"), parent.Get("model")
+			all := s.deps.State.ModelVersions(workspace, name)
+			if len(all) > 0 {
+				return all, nil
+			}
+			_, _, err := s.deps.State.ModelVersion(ctx, workspace, name, 0)
 			return nil, err
-		}
+		},
+	}.page(req)
+	if err != nil {
+		return nil, err
 	}
-	newestFirst := func(v model.Version) string { return fmt.Sprintf("%019d", math.MaxInt64-v.Number) }
-	part, next := page.Cut(all, p, newestFirst)
-	out := &deployv1.ListModelVersionsResponse{NextPageToken: next}
-	for _, v := range part {
-		out.ModelVersions = append(out.ModelVersions, modelVersion(v))
-	}
-	return out, nil
+	return &deployv1.ListModelVersionsResponse{ModelVersions: versions, NextPageToken: next}, nil
 }
 
 // GetModelVersion gets one version; "latest" is the newest.
@@ -84,11 +71,9 @@ func (s *server) readModel(ctx context.Context, field, name string) (model.Versi
 	if err != nil {
 		return model.Version{}, 0, err
 	}
-	number := int64(0)
-	if text := values.Get("version"); text != model.Latest {
-		if number, err = model.ParseNumber(text); err != nil {
-			return model.Version{}, 0, apierr.Invalid(apierr.Violation{Field: field, Description: err.Error()})
-		}
+	number, err := versionNumber(field, values, model.ParseNumber)
+	if err != nil {
+		return model.Version{}, 0, err
 	}
 	return s.deps.State.ModelVersion(ctx, values.Get("workspace"), values.Get("model"), number)
 }
@@ -178,8 +163,8 @@ func (s *Models) UpdateModelVersion(ctx context.Context, req *deployv1.UpdateMod
 
 // DeleteModelVersion deletes a version that no endpoint uses.
 func (s *Models) DeleteModelVersion(ctx context.Context, req *deployv1.DeleteModelVersionRequest) (*deployv1.DeleteModelVersionResponse, error) {
-	if resourcename.Last(req.GetName()) == model.Latest {
-		return nil, apierr.Invalid(apierr.Violation{Field: "name", Description: "must end in a number: what is the latest may change until it is deleted"})
+	if err := numbered(req.GetName()); err != nil {
+		return nil, err
 	}
 	for range attempts {
 		v, at, err := s.readModel(ctx, "name", req.GetName())

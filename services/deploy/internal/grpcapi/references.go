@@ -34,6 +34,9 @@ func (s *server) references(ctx context.Context, at site, v *deployv1.EndpointVe
 	if err != nil {
 		return nil, err
 	}
+	if err := s.checkImage(ctx, at.target, input.Spec.Runtime.Custom, bad); err != nil {
+		return nil, err
+	}
 	if err := s.checkContents(ctx, at.workspace, sourceFiles(input.Spec.SourceFiles), expect, bad); err != nil {
 		return nil, err
 	}
@@ -44,7 +47,7 @@ func (s *server) references(ctx context.Context, at site, v *deployv1.EndpointVe
 // models fills in the models of a version. The op makes the commit fail when a
 // model has been deleted since it was looked up.
 func (s *server) models(ctx context.Context, workspace string, refs []string, input *endpoint.VersionInput, bad *apierr.Violations) ([]store.Op, error) {
-	input.Spec.Models = nil
+	input.Spec.Models, input.Spec.Framework = nil, ""
 	if len(refs) == 0 {
 		return nil, nil
 	}
@@ -67,8 +70,10 @@ func (s *server) models(ctx context.Context, workspace string, refs []string, in
 			return nil, err
 		default:
 			input.Spec.Models = append(input.Spec.Models, endpoint.ModelRef{Model: m.Model, Version: m.Number})
+			input.Spec.Framework = m.Framework
 		}
 	}
+	input.Spec.ModelsUnknown = len(input.Spec.Models) < len(refs)
 	return []store.Op{use.Take()}, nil
 }
 
@@ -88,7 +93,7 @@ func (s *server) environment(ctx context.Context, at site, ref string, input *en
 	switch kind := apierr.KindOf(err); {
 	case err == nil:
 		input.Spec.Packages = v.ResourceName()
-		if err := s.checkPython(ctx, at.target, v, bad); err != nil {
+		if err := s.checkPython(ctx, at.target, pythonOf(v), bad); err != nil {
 			return nil, err
 		}
 	case kind == apierr.NotFound || kind == apierr.InvalidArgument:
@@ -99,48 +104,75 @@ func (s *server) environment(ctx context.Context, at site, ref string, input *en
 	return []store.Op{use.Take()}, nil
 }
 
-// baseImage gives the image that an environment is built on; "" when there is none.
-func (s *server) baseImage(environment string) string {
-	values, err := environmentVersionPattern.Parse(environment)
+// notices tells what of a version has no effect where it runs.
+func (s *server) notices(e endpoint.Endpoint, v endpoint.Version) []string {
+	all := e.Notices(v)
+	values, err := environmentVersionPattern.Parse(v.Spec.Packages)
 	if err != nil {
-		return ""
+		return all
 	}
-	for _, v := range s.deps.State.EnvironmentVersions(values.Get("workspace"), values.Get("environment")) {
-		if v.ResourceName() == environment {
-			return v.Docker.BaseImage
+	for _, registered := range s.deps.State.EnvironmentVersions(values.Get("workspace"), values.Get("environment")) {
+		if registered.ResourceName() == v.Spec.Packages {
+			all = append(all, endpoint.EnvironmentNotices(e.ComputeTarget, registered.Content)...)
 		}
 	}
-	return ""
+	return all
 }
 
 // checkPython has the compute service say whether a target has what an
 // environment asks. What else it finds is told elsewhere.
-func (s *server) checkPython(ctx context.Context, target string, v environment.Version, bad *apierr.Violations) error {
+func (s *server) checkPython(ctx context.Context, target string, ask *computev1.PythonEnvironment, bad *apierr.Violations) error {
+	const script = "score.py"
+	return s.askTarget(ctx, target, question{
+		about: "spec.python", field: "version.environment", what: "environment",
+		spec: &computev1.WorkloadSpec{
+			EntryScript: script, Source: &computev1.Bundle{Files: []*computev1.File{{Path: script, Sha256: strings.Repeat("0", 64)}}}, Python: ask,
+		},
+	}, bad)
+}
+
+// checkImage has the compute service say whether a target runs the image of a
+// server of the user's own.
+func (s *server) checkImage(ctx context.Context, target string, given *endpoint.CustomRuntime, bad *apierr.Violations) error {
+	if given == nil || given.Image == "" {
+		return nil
+	}
+	return s.askTarget(ctx, target, question{
+		about: "spec.runtime.custom.image", field: "version.runtime.custom.image", what: "image",
+		spec: &computev1.WorkloadSpec{Runtime: &computev1.Runtime{Kind: &computev1.Runtime_Custom{Custom: &computev1.CustomRuntime{Image: given.Image}}}},
+	}, bad)
+}
+
+// question is whether a target can run something.
+type question struct {
+	spec  *computev1.WorkloadSpec
+	about string // the field of spec that is asked about
+	field string // ours that it stands for
+	what  string
+}
+
+func (s *server) askTarget(ctx context.Context, target string, q question, bad *apierr.Violations) error {
 	if target == "" {
 		return nil
 	}
-	const script = "score.py"
 	ctx, cancel := context.WithTimeout(ctx, targetTimeout)
 	defer cancel()
 	_, err := s.deps.Checks.ApplyWorkload(ctx, &computev1.ApplyWorkloadRequest{
-		Name: resourcename.Format(target, "workloads", "check"), ValidateOnly: true,
-		Spec: &computev1.WorkloadSpec{
-			EntryScript: script, Source: &computev1.Bundle{Files: []*computev1.File{{Path: script, Sha256: strings.Repeat("0", 64)}}}, Python: pythonOf(v),
-		},
+		Name: resourcename.Format(target, "workloads", "check"), ValidateOnly: true, Spec: q.spec,
 	})
 	if err == nil {
 		return nil
 	}
 	failure := apierr.FromStatus(err)
 	for _, violation := range failure.Violations {
-		if violation.Field == "spec.python" {
-			bad.Add("version.environment", "%s", violation.Description)
+		if violation.Field == q.about {
+			bad.Add(q.field, "%s", violation.Description)
 		}
 	}
 	if failure.Kind == apierr.InvalidArgument || failure.Kind == apierr.NotFound {
 		return nil
 	}
-	return apierr.New(apierr.Unavailable, "COMPUTE_UNAVAILABLE", "the compute service does not answer, so the environment cannot be checked; try again").Because(err)
+	return apierr.New(apierr.Unavailable, "COMPUTE_UNAVAILABLE", "the compute service does not answer, so the %s cannot be checked; try again", q.what).Because(err)
 }
 
 // pythonOf gives what an environment asks of the Python that runs a script.

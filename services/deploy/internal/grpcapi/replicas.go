@@ -19,9 +19,19 @@ func (s *server) replicas(v endpoint.Version) []*deployv1.ReplicaStatus {
 			MemoryBytes: r.GetUsage().GetMemoryBytes(), MemoryPeakBytes: r.GetUsage().GetMemoryPeakBytes(),
 			CpuSeconds:  r.GetUsage().GetCpuTime().AsDuration().Seconds(),
 			LastFailure: lastFailure(r.GetLastFailure()), LastFailureTime: r.GetLastFailure().GetTime(),
+			Runtime: r.GetRuntime().GetKind(), ExecutionProvider: r.GetRuntime().GetExecutionProvider(),
+			Accelerators: accelerators(r),
 		})
 	}
 	return out
+}
+
+// accelerators gives what the scorer says of its accelerators, else which ones it was given.
+func accelerators(r *computev1.Replica) []string {
+	if reported := r.GetRuntime().GetAccelerators(); len(reported) > 0 {
+		return reported
+	}
+	return r.GetAccelerators()
 }
 
 func lastFailure(f *computev1.ReplicaFailure) string {

@@ -22,15 +22,7 @@ import (
 
 // ListEndpointVersionRevisions lists what a version has run, newest first.
 func (s *Endpoints) ListEndpointVersionRevisions(ctx context.Context, req *deployv1.ListEndpointVersionRevisionsRequest) (*deployv1.ListEndpointVersionRevisionsResponse, error) {
-	values, err := versionPattern.ParseField("parent", req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	e, _, err := s.deps.State.Endpoint(ctx, values.Get("workspace"), values.Get("endpoint"))
-	if err != nil {
-		return nil, err
-	}
-	v, err := e.Find(values.Get("version"))
+	e, v, err := s.readVersion(ctx, "parent", req.GetParent())
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func routeOf(e endpoint.Endpoint) *deployv1.Route {
 	for _, v := range e.Versions {
 		out.Versions = append(out.Versions, &deployv1.RouteVersion{
 			Version: v.ID, Share: int32(e.Share(v.ID)), Workload: v.Workload, RequestSettings: requestSettings(v.Spec.Requests),
-			HoldWhenEmpty: v.Spec.HoldsWhenEmpty(),
+			HoldWhenEmpty: v.Spec.HoldsWhenEmpty(), Runtime: runtimeKindTo(v.Spec.RuntimeKind()),
 		})
 	}
 	return out

@@ -34,6 +34,8 @@ type inferenceReader struct {
 	*Result
 	files map[string][]byte
 	env   Environment
+	// registryKey is where the registry is given.
+	registryKey string
 }
 
 func (r *Result) inference(top section, files map[string][]byte) {
@@ -45,9 +47,39 @@ func (r *Result) inference(top section, files map[string][]byte) {
 	in.olderForm(top)
 	in.environment(top)
 	top.rest("the key is not known")
+	in.registryWithoutImage()
 	if !in.env.empty() {
 		r.Environment = &in.env
 	}
+}
+
+// registryWithoutImage names a registry that nothing is pulled from.
+func (in *inferenceReader) registryWithoutImage() {
+	e := &in.env
+	if e.RegistryAddress+e.RegistryUser == "" || e.BaseImage != "" {
+		return
+	}
+	in.ignore(in.registryKey, "it has no effect without baseImage")
+	e.RegistryAddress, e.RegistryUser = "", ""
+}
+
+// image gives the base image in its registry, which a Dockerfile names with the
+// image. Who signs in to it cannot be said there.
+func (in *inferenceReader) image() string {
+	const usual = "python:3-slim"
+	e := &in.env
+	if e.BaseImage == "" {
+		return usual
+	}
+	image, registry := e.BaseImage, strings.TrimSuffix(e.RegistryAddress, "/")
+	if registry != "" && !strings.HasPrefix(image, registry+"/") {
+		image = registry + "/" + image
+	}
+	if e.RegistryUser != "" {
+		in.ignore(in.registryKey+".username", "the image is built from a Dockerfile; sign the place that builds it in to the registry")
+	}
+	e.RegistryAddress, e.RegistryUser = "", ""
+	return image
 }
 
 // olderForm reads the keys that describe an environment without an object for it.
@@ -65,11 +97,7 @@ func (in *inferenceReader) olderForm(top section) {
 	in.env.BaseImage, _ = top.text("baseImage")
 	in.registry(top.section("baseImageRegistry"))
 	if steps := in.file(top, "extraDockerfileSteps", "the image has no further steps"); steps != "" {
-		image := in.env.BaseImage
-		if image == "" {
-			image = "python:3-slim"
-		}
-		in.env.BaseDockerfile, in.env.BaseImage = "FROM "+image+"\n"+steps, ""
+		in.env.BaseDockerfile, in.env.BaseImage = "FROM "+in.image()+"\n"+steps, ""
 	}
 	top.ignore("schemaFile", "the schema comes from the script's own declarations")
 	if gpu, ok := top.boolean("enableGpu"); ok && gpu {
@@ -212,10 +240,11 @@ func (in *inferenceReader) docker(s section) {
 	in.registry(s.section("baseImageRegistry"))
 	in.env.ShmSize, _ = s.text("shmSize")
 	in.env.Arguments = s.texts("arguments")
-	for _, key := range []string{"enabled", "sharedVolumes"} {
-		if on, ok := s.boolean(key); ok && on && key == "enabled" {
-			in.ignore(s.name(key), "whether replicas are containers is a matter of the compute target")
-		}
+	if on, ok := s.boolean("enabled"); ok && on {
+		in.ignore(s.name("enabled"), "whether replicas are containers is a matter of the compute target")
+	}
+	if on, ok := s.boolean("sharedVolumes"); ok && on {
+		in.ignore(s.name("sharedVolumes"), "replicas have their own files; none are shared with other containers")
 	}
 	s.rest("it is not used")
 }
@@ -226,6 +255,9 @@ func (in *inferenceReader) registry(s section) {
 	}
 	if user, ok := s.text("username"); ok {
 		in.env.RegistryUser = user
+	}
+	if in.env.RegistryAddress+in.env.RegistryUser != "" && in.registryKey == "" {
+		in.registryKey = strings.TrimSuffix(s.prefix, ".")
 	}
 	s.ignore("password", "an environment is no place for secrets; sign the nodes or the cluster in to the registry")
 	s.rest("it is not used")

@@ -125,7 +125,7 @@ func TestEnvironments(t *testing.T) {
 			Name: "mine", Channels: []string{"conda-forge"}, Conda: []string{"python=3.11"}, Pip: []string{"a", "b>=1"}, CondaFile: "dependencies: []",
 			InterpreterPath: "/opt/python", UserManaged: true, BaseImage: "img:1", RegistryAddress: "r.example", RegistryUser: "u",
 			ShmSize: "2g", Arguments: []string{"--x"}, StackVersion: "latest",
-		}, "", []string{"environment.docker.baseImageRegistry.password", "environment.docker.enabled", "environment.python.baseCondaEnvironment", "environment.spark", "environment.version"}, nil},
+		}, "", []string{"environment.docker.baseImageRegistry.password", "environment.docker.enabled", "environment.docker.sharedVolumes", "environment.python.baseCondaEnvironment", "environment.spark", "environment.version"}, nil},
 		{"the older form", "entryScript: a.py\nruntime: spark-py\ncondaFile: env.yml\nbaseImage: img\nextraDockerfileSteps: steps\nenableGpu: 'True'\ncudaVersion: 10.0\nschemaFile: s.json",
 			&legacyconfig.Environment{CondaFile: "dependencies: []", BaseDockerfile: "FROM img\nRUN x"}, "", []string{"cudaVersion", "enableGpu", "runtime", "schemaFile"}, nil},
 		{"a file to send", "entryScript: a.py\ncondaFile: other.yml", nil, "", nil, []string{"other.yml"}},

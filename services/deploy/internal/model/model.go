@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,16 +20,8 @@ import (
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/services/deploy/internal/bundle"
+	"github.com/fairlead/fairlead/services/deploy/internal/reference"
 )
-
-var (
-	namePattern    = regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9._]{0,254}$`)
-	versionPattern = resourcename.NewPattern("workspaces/{workspace}/models/{model}/versions/{version}")
-	modelPattern   = resourcename.NewPattern("workspaces/{workspace}/models/{model}")
-)
-
-// Latest is the word for the newest version.
-const Latest = "latest"
 
 // Model is the root of the aggregate: which versions there are. It stays when
 // its last version is deleted, so that no number is given twice.
@@ -106,7 +97,7 @@ type Registration struct {
 // into being.
 func (m Model) Register(r Registration, now time.Time) (Model, Version, Fact, error) {
 	var v apierr.Violations
-	if !namePattern.MatchString(r.Name) {
+	if !reference.ValidName(r.Name) {
 		v.Add("model_id", "must start with a letter or digit, hold only letters, digits, \"-\", \".\" and \"_\", and be 1 to 255 characters long")
 	}
 	if len(r.Files) == 0 {

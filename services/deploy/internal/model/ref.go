@@ -1,12 +1,8 @@
 package model
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
+import "github.com/fairlead/fairlead/services/deploy/internal/reference"
 
-	"github.com/fairlead/fairlead/platform/resourcename"
-)
+var kind = reference.NewKind("model", "a", "models")
 
 // Ref points to a version of a model; Number 0 means the newest.
 type Ref struct {
@@ -17,45 +13,9 @@ type Ref struct {
 // ParseRef reads "model", "model:version" or a resource name, with a number or
 // "latest" as version. The error says what is wrong, without naming a field.
 func ParseRef(workspace, text string) (Ref, error) {
-	name, number, versioned := strings.Cut(text, ":")
-	if strings.Contains(text, "/") {
-		var err error
-		if name, number, err = parseResourceName(workspace, text); err != nil {
-			return Ref{}, err
-		}
-		versioned = number != ""
-	}
-	if !namePattern.MatchString(name) {
-		return Ref{}, fmt.Errorf("%q is no model: give model:version, the model's name alone for its newest version, or a resource name", text)
-	}
-	if !versioned || number == Latest {
-		return Ref{Model: name}, nil
-	}
-	n, err := ParseNumber(number)
-	if err != nil {
-		return Ref{}, err
-	}
-	return Ref{Model: name, Number: n}, nil
+	r, err := kind.Parse(workspace, text)
+	return Ref{Model: r.Name, Number: r.Number}, err
 }
 
 // ParseNumber reads a version's number.
-func ParseNumber(text string) (int64, error) {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 1 || strconv.FormatInt(n, 10) != text {
-		return 0, fmt.Errorf("%q is no version of a model: versions are 1, 2, 3, … or %q", text, Latest)
-	}
-	return n, nil
-}
-
-func parseResourceName(workspace, text string) (name, number string, err error) {
-	if resourcename.Workspace(text) != workspace {
-		return "", "", fmt.Errorf("%q is not in the workspace %s", text, workspace)
-	}
-	if values, err := versionPattern.Parse(text); err == nil {
-		return values.Get("model"), values.Get("version"), nil
-	}
-	if values, err := modelPattern.Parse(text); err == nil {
-		return values.Get("model"), "", nil
-	}
-	return "", "", fmt.Errorf("%q must have the form %s", text, versionPattern)
-}
+func ParseNumber(text string) (int64, error) { return kind.ParseNumber(text) }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
+	"github.com/fairlead/fairlead/services/deploy/internal/access"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 )
 
@@ -83,23 +83,8 @@ func (r *Reconciler) tellModes(ctx context.Context, told map[string]mode, pendin
 func (r *Reconciler) tellMode(ctx context.Context, e endpoint.Endpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := r.deps.Keys.EnsureEndpointKeys(ctx, &authv1.EnsureEndpointKeysRequest{
-		Name: e.Name(), EndpointUid: e.UID, AuthMode: authMode(e.Auth), ExistingOnly: true,
-	})
-	if err != nil {
+	if err := access.Tell(ctx, r.deps.Keys, e); err != nil {
 		return fmt.Errorf("tell how %s is opened: %w", e.Name(), err)
 	}
 	return nil
-}
-
-// authMode is the mode in the words of the auth service.
-func authMode(a endpoint.AuthMode) authv1.EndpointAuthMode {
-	switch a {
-	case endpoint.AuthNone:
-		return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_NONE
-	case endpoint.AuthToken:
-		return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN
-	case endpoint.AuthKey:
-	}
-	return authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_KEY
 }

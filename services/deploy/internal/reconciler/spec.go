@@ -38,7 +38,7 @@ func (r *Reconciler) spec(ctx context.Context, e endpoint.Endpoint, v endpoint.V
 		},
 		DrainTimeout: durationpb.New(endpoint.MaxScoringTimeout),
 		Endpoint:     e.Name(), Version: v.ID,
-		Namespace: s.Namespace, CollectModelData: s.CollectModelData,
+		Namespace: s.Namespace, CollectModelData: s.CollectModelData, Runtime: runtime(s),
 	}
 	if s.Packages != "" {
 		v, err := r.deps.State.ResolveEnvironment(ctx, e.Workspace, s.Packages)

@@ -12,7 +12,6 @@ import (
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/store"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
-	"github.com/fairlead/fairlead/services/deploy/internal/model"
 )
 
 // Endpoint reads an endpoint.
@@ -169,44 +168,4 @@ func (s *State) Release(ctx context.Context, r Reservation) {
 	if _, err := s.deps.Store.Apply(ctx, store.Batch{Ops: []store.Op{r.Spend()}}); err != nil && !IsConflict(err) {
 		s.deps.Logger.Warn("a reservation is left to end by itself", "key", r.key, "error", err)
 	}
-}
-
-// ModelUse is the moment at which models were looked up. A commit that adds uses
-// of models, and the deletion of a model, take turns by it: neither happens
-// when the other has happened since.
-type ModelUse struct {
-	key      string
-	revision store.Revision
-}
-
-// ModelUse reads the moment; look models up after it.
-func (s *State) ModelUse(ctx context.Context, workspace string) (ModelUse, error) {
-	key := resourcename.Format(modelUsePrefix, workspace)
-	entry, err := s.deps.Store.Get(ctx, key)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return ModelUse{}, err
-	}
-	return ModelUse{key: key, revision: entry.Revision}, nil
-}
-
-// Take gives the op for the commit.
-func (u ModelUse) Take() store.Op { return write(u.key, []byte("{}"), u.revision) }
-
-// UsedBy gives the name of an endpoint version that uses a version of a model;
-// "" when there is none. It is never stale.
-func (s *State) UsedBy(ctx context.Context, v model.Version) (string, error) {
-	entries, _, err := s.deps.Store.List(ctx, resourcename.Format(endpointPrefix, v.Workspace))
-	if err != nil {
-		return "", err
-	}
-	for _, entry := range entries {
-		e, err := decode[endpoint.Endpoint](entry)
-		if err != nil {
-			return "", err
-		}
-		if id, ok := e.Holds(endpoint.ModelRef{Model: v.Model, Version: v.Number}); ok {
-			return e.VersionName(id), nil
-		}
-	}
-	return "", nil
 }

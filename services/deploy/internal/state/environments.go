@@ -2,14 +2,12 @@ package state
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/events"
-	"github.com/fairlead/fairlead/platform/operation"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/store"
 	eventsv1 "github.com/fairlead/fairlead/proto/gen/fairlead/events/v1"
@@ -101,20 +99,7 @@ func (s *State) ResolveEnvironment(ctx context.Context, workspace, ref string) (
 // EnvironmentUsedBy gives the name of an endpoint version that uses a version of
 // an environment; "" when there is none. It is never stale.
 func (s *State) EnvironmentUsedBy(ctx context.Context, v environment.Version) (string, error) {
-	entries, _, err := s.deps.Store.List(ctx, resourcename.Format(endpointPrefix, v.Workspace))
-	if err != nil {
-		return "", err
-	}
-	for _, entry := range entries {
-		e, err := decode[endpoint.Endpoint](entry)
-		if err != nil {
-			return "", err
-		}
-		if id, ok := e.RunsIn(v.ResourceName()); ok {
-			return e.VersionName(id), nil
-		}
-	}
-	return "", nil
+	return s.usedBy(ctx, v.Workspace, func(e endpoint.Endpoint) (string, bool) { return e.RunsIn(v.ResourceName()) })
 }
 
 // EnvironmentCommit is one change of an environment.
@@ -139,32 +124,11 @@ func (s *State) ApplyEnvironment(ctx context.Context, c EnvironmentCommit) error
 	if err != nil {
 		return err
 	}
-	root, err := encode("environment "+e.Name, e)
-	if err != nil {
-		return err
-	}
-	ops := append(slices.Clone(c.Extra), write(environmentKey(e.Workspace, e.Name), root, c.EnvironmentAt))
-	key := environmentVersionKey(e.Workspace, e.Name, v.Number)
-	if c.Remove {
-		ops = append(ops, store.Delete(key, c.VersionAt))
-	} else {
-		value, err := encode("environment "+v.ID(), v)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, write(key, value, c.VersionAt))
-	}
-	if c.RequestKey != "" {
-		ops = append(ops, operation.Record(c.RequestKey, v.ResourceName()))
-	}
-	revision, err := s.deps.Store.Apply(ctx, store.Batch{ID: events.NewID(), Ops: ops, Events: []events.Event{event}})
-	if err != nil {
-		return err
-	}
-	if err := s.environments.WaitFor(ctx, revision); err != nil {
-		return err
-	}
-	return s.environmentVersions.WaitFor(ctx, revision)
+	return s.applyRegistered(ctx, registered{
+		root:    document{what: "environment " + e.Name, key: environmentKey(e.Workspace, e.Name), value: e, at: c.EnvironmentAt},
+		version: document{what: "environment " + v.ID(), key: environmentVersionKey(e.Workspace, e.Name, v.Number), value: v, at: c.VersionAt},
+		remove:  c.Remove, resource: v.ResourceName(), event: event, requestKey: c.RequestKey, extra: c.Extra,
+	}, s.environments, s.environmentVersions)
 }
 
 // environmentEvent makes the event of a fact. Its sequence counts the events of
@@ -176,22 +140,3 @@ func environmentEvent(e environment.Environment, f environment.Fact, principal s
 	return event(e.Workspace, "environment", f.Verb, uint64(e.EventSequence), now, data,
 		details(map[string]any{"environment": e.Name, "version": v.Number, "digest": v.Digest}, aggregate))
 }
-
-// EnvironmentUse is for environments what ModelUse is for models.
-type EnvironmentUse struct {
-	key      string
-	revision store.Revision
-}
-
-// EnvironmentUse reads the moment; look environments up after it.
-func (s *State) EnvironmentUse(ctx context.Context, workspace string) (EnvironmentUse, error) {
-	key := resourcename.Format(environmentUsePrefix, workspace)
-	entry, err := s.deps.Store.Get(ctx, key)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return EnvironmentUse{}, err
-	}
-	return EnvironmentUse{key: key, revision: entry.Revision}, nil
-}
-
-// Take gives the op for the commit.
-func (u EnvironmentUse) Take() store.Op { return write(u.key, []byte("{}"), u.revision) }

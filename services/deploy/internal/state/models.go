@@ -2,14 +2,12 @@ package state
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/fairlead/fairlead/platform/apierr"
-	"github.com/fairlead/fairlead/platform/events"
-	"github.com/fairlead/fairlead/platform/operation"
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/store"
+	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 	"github.com/fairlead/fairlead/services/deploy/internal/model"
 )
 
@@ -104,30 +102,17 @@ func (s *State) ApplyModel(ctx context.Context, c ModelCommit) error {
 	if err != nil {
 		return err
 	}
-	root, err := encode("model "+m.Name, m)
-	if err != nil {
-		return err
-	}
-	ops := append(slices.Clone(c.Extra), write(modelKey(m.Workspace, m.Name), root, c.ModelAt))
-	key := modelVersionKey(m.Workspace, m.Name, v.Number)
-	if c.Remove {
-		ops = append(ops, store.Delete(key, c.VersionAt))
-	} else {
-		value, err := encode("model "+v.ID(), v)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, write(key, value, c.VersionAt))
-	}
-	if c.RequestKey != "" {
-		ops = append(ops, operation.Record(c.RequestKey, v.ResourceName()))
-	}
-	revision, err := s.deps.Store.Apply(ctx, store.Batch{ID: events.NewID(), Ops: ops, Events: []events.Event{event}})
-	if err != nil {
-		return err
-	}
-	if err := s.models.WaitFor(ctx, revision); err != nil {
-		return err
-	}
-	return s.modelVersions.WaitFor(ctx, revision)
+	return s.applyRegistered(ctx, registered{
+		root:    document{what: "model " + m.Name, key: modelKey(m.Workspace, m.Name), value: m, at: c.ModelAt},
+		version: document{what: "model " + v.ID(), key: modelVersionKey(m.Workspace, m.Name, v.Number), value: v, at: c.VersionAt},
+		remove:  c.Remove, resource: v.ResourceName(), event: event, requestKey: c.RequestKey, extra: c.Extra,
+	}, s.models, s.modelVersions)
+}
+
+// UsedBy gives the name of an endpoint version that uses a version of a model;
+// "" when there is none. It is never stale.
+func (s *State) UsedBy(ctx context.Context, v model.Version) (string, error) {
+	return s.usedBy(ctx, v.Workspace, func(e endpoint.Endpoint) (string, bool) {
+		return e.Holds(endpoint.ModelRef{Model: v.Model, Version: v.Number})
+	})
 }

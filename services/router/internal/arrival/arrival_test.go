@@ -32,7 +32,7 @@ func TestArrivalIsTheLastRead(t *testing.T) {
 		ctx := arrival.Context(context.Background(), c)
 		go func() {
 			time.Sleep(time.Second)
-			far.Write([]byte("GET / HTTP/1.1\r\n\r\n")) //nolint:errcheck // the test reads it
+			far.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 		}()
 		if _, err := c.Read(make([]byte, 64)); err != nil {
 			t.Fatal(err)

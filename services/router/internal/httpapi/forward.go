@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -134,10 +135,14 @@ func (h *Handler) forward(x *exchange, version *routetable.Version, call *proxy.
 		}
 		tellTimeout(call, time.Until(end))
 		err = h.forwardTo(ctx, x, place, call)
-		if err == nil || try == maxTries || !x.mayRepeat(err) {
+		if err == nil || try >= maxTries && !errors.Is(err, proxy.ErrNotRun) || !x.mayRepeat(err) {
 			return err
 		}
-		h.logger.Warn("no answer from a replica, another place is tried", "replica", place.Replica(), "request_id", x.ids.MSRequest, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, proxy.ErrNotRun) {
+			level = slog.LevelDebug // its own log says why
+		}
+		h.logger.Log(ctx, level, "no answer from a replica, another place is tried", "replica", place.Replica(), "request_id", x.ids.MSRequest, "error", err)
 		acquire, begin = version.Gate.Reacquire, time.Now()
 	}
 }
@@ -152,11 +157,14 @@ func tellTimeout(call *proxy.Call, left time.Duration) {
 }
 
 // mayRepeat tells whether a request may be sent to another replica: when this
-// one has certainly seen nothing of it, or, once, when the caller says that
+// one has certainly run nothing of it, or, once, when the caller says that
 // twice is as good as once and its body can be sent again.
 func (x *exchange) mayRepeat(err error) bool {
 	if errors.Is(err, proxy.ErrUnreachable) {
 		return true
+	}
+	if errors.Is(err, proxy.ErrNotRun) {
+		return !x.seen.body.Streamed()
 	}
 	if x.repeated || !errors.Is(err, proxy.ErrNoReply) || x.r.Header.Get(headerIdempotencyKey) == "" || x.seen.body.Streamed() {
 		return false
@@ -175,7 +183,7 @@ func (h *Handler) forwardTo(ctx context.Context, x *exchange, place *admission.R
 	x.seen.execution = time.Since(begin)
 	done(err)
 	switch {
-	case errors.Is(err, proxy.ErrUnreachable):
+	case errors.Is(err, proxy.ErrUnreachable), errors.Is(err, proxy.ErrNotRun):
 		place.ReleaseUnreachable()
 	case err == nil && x.seen.status < http.StatusInternalServerError && !call.Upgrade:
 		// What fails fast, or lasts as long as its caller likes, says nothing of speed.

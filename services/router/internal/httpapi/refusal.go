@@ -95,7 +95,7 @@ func (h *Handler) explain(x *exchange, version *routetable.Version, err error) *
 			status: http.StatusServiceUnavailable, code: "TooManyRequests", name: "Retry-After", value: "1",
 			message: "Too many requests for service " + name + " (overloaded). Try again later, or give it more replicas.",
 		}
-	case errors.Is(err, admission.ErrNoReplicas):
+	case errors.Is(err, admission.ErrNoReplicas), errors.Is(err, proxy.ErrNotRun):
 		return refuseNoReplicas(name)
 	case errors.Is(err, context.DeadlineExceeded), timedOut:
 		return x.refuseLate(version)

@@ -27,12 +27,22 @@ import (
 	"time"
 )
 
+const (
+	// headerElsewhere tells a scorer that a request can be sent to another one, so
+	// that it need not wait there for a worker to be replaced.
+	headerElsewhere = "X-Fairlead-Elsewhere"
+	// headerNotRun says why a scorer has not run a request.
+	headerNotRun = "X-Fairlead-Not-Run"
+)
+
 // What Forward answers when there is no answer to the caller.
 var (
 	// ErrUnreachable: no connection to the replica could be made; nothing was sent.
 	ErrUnreachable = errors.New("the replica cannot be reached")
 	// ErrNoReply: the replica ended the connection before it answered.
 	ErrNoReply = errors.New("replica closed connection before replying")
+	// ErrNotRun: the replica cannot run anything for a moment and has not run this.
+	ErrNotRun = errors.New("the replica cannot run requests for a moment")
 	// ErrTooLarge: the request's body is larger than allowed.
 	ErrTooLarge = errors.New("the request body is too large")
 	// ErrBody: the request's body could not be read.
@@ -131,12 +141,15 @@ func (f *Forwarder) Forward(ctx context.Context, w http.ResponseWriter, call *Ca
 	case call.Upgrade:
 		askWebSocket(out.Header)
 	}
+	out.Header[headerElsewhere] = []string{"1"}
 	response, err := transport.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		return classify(ctx, call.Body, err)
 	}
 	defer response.Body.Close()
 	switch {
+	case response.StatusCode == http.StatusServiceUnavailable && response.Header.Get(headerNotRun) != "":
+		return fmt.Errorf("%w: %s", ErrNotRun, response.Header.Get(headerNotRun))
 	case response.StatusCode == http.StatusSwitchingProtocols && call.Upgrade:
 		return f.tunnel(w, call, response)
 	case response.StatusCode == http.StatusSwitchingProtocols:

@@ -1074,7 +1074,8 @@ type ReplicaStatus struct {
 	Runtime string `protobuf:"bytes,13,opt,name=runtime,proto3" json:"runtime,omitempty"`
 	// What computes, as its scorer reports, for example CUDA or CPU; empty where the runtime does not say.
 	ExecutionProvider string `protobuf:"bytes,14,opt,name=execution_provider,json=executionProvider,proto3" json:"execution_provider,omitempty"`
-	// Its accelerators, as far as it has any.
+	// Its accelerators: as its scorer reports them, else the identities of those
+	// that it was given.
 	Accelerators  []string `protobuf:"bytes,15,rep,name=accelerators,proto3" json:"accelerators,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,99 +1,104 @@
-"""The worker's loop: load the script once, then answer one request after the other."""
+"""The worker's life: what it is prepared with, the script it loads, and then one request after the other on each of its lanes.
 
-import sys
-import time
+A lane is a socket on which requests come one at a time. A worker has one, or as many as it runs requests at once, each with a thread.
+"""
 
-from . import output, result, script
-from .channel import Channel
+import json
+import threading
+
+from . import call, debugger, output, preload, script, warm
+from .channel import CHUNK, END, LOAD_FAILED, LOADED, SCORE, Channel, ProtocolError
 
 
 def serve(fd):
-    channel = Channel(fd)
-    frame = channel.receive()
-    if frame is None:
+    first = Channel(fd)
+    order = warm.await_load(first)
+    if order is None:
         return
-    loaded = _load(channel, frame[0])
+    loaded = _load(first, order)
     if loaded is None:
         return
+    lanes = [first] + order.lanes
+    if order.preload:
+        lanes = preload.fork_workers(first)
+    if lanes:
+        _serve_lanes(lanes, loaded)
+
+
+def _load(channel, order):
+    output.install(order.requests_at_once)
+    try:
+        debugger.listen()
+        loaded = script.load(order.script, order.source_dir)
+    except script.LoadError as e:
+        output.end()
+        detail = e.detail.encode("utf-8", "backslashreplace")
+        channel.send(LOAD_FAILED, {"reason": e.reason, "cause": e.cause}, detail)
+        return None
+    output.end()
+    channel.send(LOADED, loaded.facts())
+    return loaded
+
+
+def _serve_lanes(lanes, loaded):
+    if len(lanes) == 1:
+        _serve(lanes[0], loaded)
+        return
+    for lane in lanes[1:]:
+        threading.Thread(target=_serve_thread, args=(lane, loaded), name="fairlead-lane").start()
+    _serve_thread(lanes[0], loaded)
+
+
+def _serve_thread(channel, loaded):
+    """Serves a lane so that the scorer sees its end. sys.exit ends only the lane: the scorer ends the process when the others are done."""
+    try:
+        _serve(channel, loaded)
+    except SystemExit:
+        pass
+    finally:
+        channel.close()
+
+
+def _serve(channel, loaded):
     while True:
         frame = channel.receive()
         if frame is None:
             return
-        _answer(channel, loaded, *frame)
+        header, body, _ = frame
+        if header[0] != SCORE:
+            raise ProtocolError("a frame of kind %d where a request must come" % header[0])
+        _answer(channel, loaded, header, body)
 
 
-def _load(channel, order):
+def _answer(channel, loaded, header, body):
+    start = 2 + header[1]
+    fields = json.loads(header[start:]) if len(header) > start else {}
+    output.begin(header[2:start].decode("utf-8", "replace"))
     try:
-        loaded = script.load(order["script"], order.get("source_dir", ""))
-    except script.LoadError as e:
-        channel.send({"type": "load_failed", "reason": e.reason, "cause": e.cause}, e.detail.encode("utf-8", "backslashreplace"))
-        return None
-    channel.send({"type": "loaded", "request_headers": loaded.wants_headers})
-    return loaded
-
-
-def _answer(channel, loaded, order, body):
-    output.tag(order.get("id", ""))
-    try:
-        _score(channel, loaded, order, body)
+        answer = call.answer(loaded, fields, body)
+        if answer.chunks is None:
+            channel.reply(answer.outcome, answer.exec_ns, answer.fields, answer.body)
+        else:
+            _stream(channel, answer)
     except SystemExit:
-        channel.send({"type": "reply", "outcome": "exit"})
+        channel.reply(call.EXIT, 0, None, b"")
         raise
     finally:
-        output.tag("")
+        output.end()
 
 
-def _score(channel, loaded, order, body):
-    try:
-        data = result.query_json(order.get("query", "")) if order["method"] == "GET" else body.decode("utf-8")
-    except UnicodeDecodeError as e:
-        message = "Input cannot be decoded as UTF-8: %s" % e
-        channel.send({"type": "reply", "outcome": "bad_input", "message": message})
-        return
-    arguments = {loaded.data_name: data}
-    if loaded.wants_headers:
-        arguments[script.HEADERS] = result.header_dict(order.get("headers", {}))
-    start = time.perf_counter()
-    try:
-        value = loaded.run(**arguments)
-    except Exception as e:
-        sys.stderr.write("run() raised an exception\n" + script.format_error(e))
-        channel.send({"type": "reply", "outcome": "raised"})
-        return
-    exec_ms = (time.perf_counter() - start) * 1000
-    try:
-        head, chunks = _encode(value, exec_ms)
-    except Exception as e:
-        sys.stderr.write("the result of run() can't be sent\n" + script.format_error(e))
-        channel.send({"type": "reply", "outcome": "unsendable"})
-        return
-    if isinstance(chunks, bytes):
-        channel.send(head, chunks)
-    else:
-        _stream(channel, head, chunks)
-
-
-def _encode(value, exec_ms):
-    head = {"type": "reply", "outcome": "ok", "exec_ms": exec_ms}
-    if not result.is_response(value):
-        return head, result.encode_value(value)
-    head["status"], head["headers"] = result.response_head(value)
-    if getattr(value, "is_streamed", False):
-        head["stream"] = True
-        return head, value.iter_encoded()
-    return head, b"".join(value.iter_encoded())
-
-
-def _stream(channel, head, chunks):
-    channel.send(head)
-    try:
-        for chunk in chunks:
-            if chunk:
-                channel.send({"type": "chunk"}, chunk)
-    except OSError:
-        raise
-    except Exception as e:
-        sys.stderr.write("the body that run() returned failed while it was sent\n" + script.format_error(e))
-        channel.send({"type": "end", "failed": True})
-        return
-    channel.send({"type": "end"})
+def _stream(channel, answer):
+    channel.reply(answer.outcome, answer.exec_ns, dict(answer.fields or {}, stream=True), b"")
+    chunks = iter(answer.chunks)
+    while True:
+        try:
+            chunk = next(chunks, None)
+        except Exception as e:
+            call.report("the body that run() returned failed while it was sent", e)
+            channel.send(END, {"failed": True})
+            return
+        if chunk is None:
+            channel.send(END)
+            return
+        if chunk:
+            channel.send(CHUNK, None, chunk)

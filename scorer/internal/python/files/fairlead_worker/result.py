@@ -1,15 +1,6 @@
-"""What run() takes and gives: request bytes to arguments, results to response bytes."""
+"""What run() gives: results to response bytes."""
 
 import json
-import urllib.parse
-
-
-def query_json(query):
-    """A query string as the JSON text that run() gets for a GET request."""
-    values = {}
-    for name, text in urllib.parse.parse_qsl(query, keep_blank_values=True, errors="replace"):
-        values.setdefault(name, []).append(_value(text))
-    return json.dumps({name: v[0] if len(v) == 1 else v for name, v in values.items()})
 
 
 def header_dict(pairs):
@@ -18,7 +9,7 @@ def header_dict(pairs):
 
 
 def is_response(value):
-    """True for AMLResponse, ours or the real one."""
+    """True for AMLResponse, ours or the real one, and for a Flask response."""
     return hasattr(value, "status_code") and hasattr(value, "iter_encoded") and hasattr(value, "headers")
 
 
@@ -30,13 +21,6 @@ def encode_value(value):
 def response_head(response):
     """Status and headers of a response object, checked."""
     status = response.status_code
-    if not isinstance(status, int) or not 200 <= status <= 599:
-        raise ValueError("the status of an AMLResponse must be a number from 200 to 599, not %r" % (status,))
-    return status, [[str(name), str(value)] for name, value in response.headers.items()]
-
-
-def _value(text):
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    if not isinstance(status, int) or not 200 <= status <= 999:
+        raise ValueError("the status of an AMLResponse must be a number from 200 to 999, not %r" % (status,))
+    return int(status), [[str(name), str(value)] for name, value in response.headers.items()]

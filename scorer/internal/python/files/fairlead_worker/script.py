@@ -5,6 +5,9 @@ import inspect
 import os
 import sys
 import traceback
+import types
+
+from . import forms, logs
 
 TREE_LINES = 200
 POSITIONAL_KINDS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -36,10 +39,18 @@ class LoadError(Exception):
 
 
 class Script:
-    def __init__(self, run, data_name, wants_headers):
+    def __init__(self, run, form, wants_headers, schema):
         self.run = run
-        self.data_name = data_name
+        self.form = form
         self.wants_headers = wants_headers
+        self._schema = schema
+
+    def facts(self):
+        """What the scorer needs to know of the script."""
+        facts = {"request_headers": self.wants_headers, "form": self.form.name}
+        if self._schema:
+            facts["schema"] = self._schema
+        return facts
 
 
 def load(path, source_dir):
@@ -48,17 +59,19 @@ def load(path, source_dir):
     for entry in (source_dir, folder):
         if entry and entry not in sys.path[:1]:
             sys.path.insert(0, entry)
+    logs.install()
     module = _guarded("importing %s" % os.path.basename(path), lambda: _import(path))
     init = _function(module, path, "init")
-    run = _function(module, path, "run")
-    data_name, wants_headers = _run_arguments(run)
+    run = _behind_driver(module) or _function(module, path, "run")
+    form, wants_headers = _run_form(run)
+    schema = _guarded("describing run()", lambda: forms.swagger_schema(run))
     _check_init(init, path)
     try:
         _guarded("init()", init)
     except LoadError as e:
         e.detail += model_tree()
         raise
-    return Script(run, data_name, wants_headers)
+    return Script(run, form, wants_headers, schema)
 
 
 def format_error(error):
@@ -105,14 +118,26 @@ def _function(module, path, name):
     return function
 
 
-def _run_arguments(run):
+def _behind_driver(module):
+    """The run() of the script that a generated script only passes on to; its init() does more than that."""
+    driven = getattr(module, "driver_module", None)
+    return getattr(driven, "run", None) if isinstance(driven, types.ModuleType) else None
+
+
+def _run_form(run):
+    """In which form run() takes its input, and whether it wants the request's headers."""
     parameters = inspect.signature(run).parameters.values()
     if any(p.kind in POSITIONAL_KINDS for p in parameters):
         raise LoadError("run() cannot accept positional-only arguments, *args, or **kwargs.")
-    data = [p.name for p in parameters if p.name != HEADERS]
+    data = [p for p in parameters if p.name != HEADERS]
+    wants_headers = len(data) < len(parameters)
     if not data:
-        raise LoadError("run() needs to accept an argument for input data.")
-    return data[0], len(data) < len(parameters)
+        other = ' other than "%s"' % HEADERS if wants_headers else " for input data"
+        raise LoadError("run() needs to accept an argument%s." % other)
+    try:
+        return forms.choose(run, data), wants_headers
+    except ValueError as e:
+        raise LoadError(str(e))
 
 
 def _check_init(init, path):

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/fairlead/fairlead/services/compute/internal/replica"
 	"github.com/fairlead/fairlead/services/compute/internal/workload"
 )
 
@@ -19,7 +20,8 @@ const (
 	firstReadyPause = 20 * time.Millisecond
 	mostReadyPause  = 250 * time.Millisecond
 	readyTimeout    = 2 * time.Second
-	maxProbeAnswer  = 4 << 10
+	statusPath      = "/-/status"
+	maxProbeAnswer  = 64 << 10
 )
 
 // prober asks a scorer whether it can serve. Until the first success it asks
@@ -37,6 +39,7 @@ type prober struct {
 type probeResult struct {
 	ok      bool
 	failure string
+	report  replica.Report // with the first success
 }
 
 type verdict int
@@ -60,37 +63,62 @@ func (p *prober) patience() time.Duration {
 	return probe.InitialDelay + time.Duration(probe.FailureThreshold)*probe.Period
 }
 
-// ask sends one probe. It does not change p.
+// ask sends one probe, and asks a scorer that has become ready what it is. It
+// does not change p.
 func (p *prober) ask(ctx context.Context, address string) probeResult {
-	path, timeout := readyPath, readyTimeout
 	if p.wasReady {
-		path, timeout = livePath, p.settings().Timeout
+		result, _ := p.get(ctx, address, livePath, p.settings().Timeout)
+		return result
 	}
+	result, _ := p.get(ctx, address, readyPath, readyTimeout)
+	if !result.ok {
+		return result
+	}
+	if status, body := p.get(ctx, address, statusPath, readyTimeout); status.ok {
+		result.report = report(body)
+	}
+	return result
+}
+
+// report reads a scorer's status answer. What cannot be read is not reported.
+func report(body []byte) replica.Report {
+	var said struct {
+		Runtime           string   `json:"runtime"`
+		ExecutionProvider string   `json:"execution_provider"`
+		Accelerators      []string `json:"accelerators"`
+	}
+	if json.Unmarshal(body, &said) != nil {
+		return replica.Report{}
+	}
+	return replica.Report{Runtime: said.Runtime, ExecutionProvider: said.ExecutionProvider, Accelerators: said.Accelerators}
+}
+
+func (p *prober) get(ctx context.Context, address, path string, timeout time.Duration) (probeResult, []byte) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
 	if err != nil {
-		return probeResult{failure: err.Error()}
+		return probeResult{failure: err.Error()}, nil
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return probeResult{failure: fmt.Sprintf("no answer within %s", timeout)}
+			return probeResult{failure: fmt.Sprintf("no answer within %s", timeout)}, nil
 		}
 		if around, ok := errors.AsType[*url.Error](err); ok { // whose words are about us
 			err = around.Err
 		}
-		return probeResult{failure: err.Error()}
+		return probeResult{failure: err.Error()}, nil
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProbeAnswer))
 	if err != nil {
-		return probeResult{failure: err.Error()}
+		return probeResult{failure: err.Error()}, nil
 	}
 	if resp.StatusCode == http.StatusOK {
-		return probeResult{ok: true}
+		return probeResult{ok: true}, body
 	}
-	return probeResult{failure: reason(resp.StatusCode, body)}
+	return probeResult{failure: reason(resp.StatusCode, body)}, nil
 }
 
 // reason takes the words of a scorer that is not ready.

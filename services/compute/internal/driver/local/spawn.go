@@ -19,6 +19,7 @@ import (
 	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/cgroup"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/files"
+	"github.com/fairlead/fairlead/services/compute/internal/driver/local/interpreter"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/proc"
 )
 
@@ -44,7 +45,10 @@ const (
 func (p *process) prepare(ctx context.Context) error {
 	var err error
 	if p.python, err = p.driver.pythons.For(ctx, p.launch.Spec.Python); err != nil {
-		return err
+		if needsPython(p.launch.Spec) || !noPython(err) {
+			return err
+		}
+		p.python = interpreter.Interpreter{}
 	}
 	for _, dir := range []string{p.dir, filepath.Join(p.dir, modelsFolder), filepath.Join(p.dir, workFolder), filepath.Dir(p.driver.logName(p.launch.WorkloadUID, p.launch.Replica))} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -56,6 +60,9 @@ func (p *process) prepare(ctx context.Context) error {
 	}
 	if err := errors.Join(os.RemoveAll(filepath.Join(p.dir, appFolder)), os.RemoveAll(filepath.Join(p.dir, addressFile)), os.RemoveAll(filepath.Join(p.dir, failureFile))); err != nil {
 		return fmt.Errorf("clean the replica's folder: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(p.dir, appFolder), 0o755); err != nil { // also where there is no source
+		return fmt.Errorf("make the replica's folder: %w", err)
 	}
 	// Scripts may write beside themselves, so the source is copied; models are big and shared.
 	if err := p.driver.cache.Lay(ctx, p.launch.Spec.Source, filepath.Join(p.dir, appFolder), files.Copy); err != nil {
@@ -80,7 +87,10 @@ func (p *process) spawn() error {
 		return err
 	}
 	defer output.Close()
-	argv := p.command()
+	argv, err := p.command()
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it may outlive this driver; its end is the work of stop
 	cmd.Dir = filepath.Join(p.dir, appFolder)
 	cmd.Env = p.environment(os.Environ())
@@ -131,7 +141,7 @@ func (d *Driver) findGroup(p *process) *cgroup.Group {
 }
 
 // command gives the scorer's command line.
-func (p *process) command() []string {
+func (p *process) command() ([]string, error) {
 	spec := p.launch.Spec
 	models := filepath.Join(p.dir, modelsFolder)
 	model := models
@@ -142,10 +152,7 @@ func (p *process) command() []string {
 		"--listen", "127.0.0.1:0",
 		"--address-file", filepath.Join(p.dir, addressFile), "--failure-file", filepath.Join(p.dir, failureFile),
 		"--source-dir", filepath.Join(p.dir, appFolder),
-		"--entry-script", spec.EntryScript,
 		"--model-dir", model, "--models-root", models,
-		"--python", p.python.Path,
-		"--workers", strconv.Itoa(p.workers()),
 		"--scoring-timeout", (max(spec.ScoringTimeout, longestTimeout) + timeoutMargin).String(),
 		"--drain-timeout", max(spec.DrainTimeout, longestTimeout).String(),
 		"--run-dir", filepath.Join(p.dir, workFolder),
@@ -155,15 +162,11 @@ func (p *process) command() []string {
 	if spec.Limit.MemoryBytes > 0 {
 		command = append(command, "--memory-limited")
 	}
-	return command
-}
-
-// workers is one for each request that is worked on at a time, unless the user sets WORKER_COUNT.
-func (p *process) workers() int {
-	if n, err := strconv.Atoi(p.launch.Spec.Environment["WORKER_COUNT"]); err == nil && n > 0 {
-		return n
+	if p.python.Path != "" {
+		command = append(command, "--python", p.python.Path)
 	}
-	return max(1, p.launch.Spec.MaxConcurrent)
+	flags, err := runtimeFlags(spec)
+	return append(command, flags...), err
 }
 
 // environment gives what a script needs of the machine's environment, without
@@ -195,10 +198,23 @@ func (p *process) environment(own []string) []string {
 	}
 	env = append(env, p.collection()...)
 	env = append(env, tokenVariable+"="+p.token, "HOSTNAME="+p.launch.Replica)
+	if spec.Endpoint != "" {
+		// The names by which the scorer is asked in tensors, and those of its swagger.
+		env = append(env, "SERVICE_NAME="+resourcename.Last(spec.Endpoint), "SERVICE_VERSION="+spec.Version, "SERVICE_PATH_PREFIX="+servicePath(spec.Endpoint))
+	}
 	if len(p.driver.devices) > 0 {
 		env = append(env, "CUDA_VISIBLE_DEVICES="+strings.Join(p.launch.Devices, ","))
 	}
 	return env
+}
+
+// servicePath is where callers find an endpoint, for its swagger.
+func servicePath(endpoint string) string {
+	path := "/service/" + resourcename.Last(endpoint)
+	if workspace := resourcename.Workspace(endpoint); workspace != "default" {
+		path = "/workspaces/" + workspace + path
+	}
+	return "/api/v1" + path
 }
 
 // collection says where the script's data collectors write: beside those of the
@@ -220,5 +236,6 @@ func inherited() []string {
 	return []string{
 		"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME",
 		"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+		"FAIRLEAD_ONNXRUNTIME",
 	}
 }

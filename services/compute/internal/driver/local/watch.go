@@ -94,6 +94,9 @@ func (w *watch) judge(r probeResult) {
 			w.noteReady()
 			w.p.show(func(o *replica.Observation) {
 				o.Phase, o.Cause = replica.Answering, replica.Cause{}
+				if r.report.Runtime != "" {
+					o.Report = r.report
+				}
 				if o.ReadySince.IsZero() {
 					o.ReadySince = time.Now()
 				}

@@ -1,5 +1,6 @@
 """The parts of azureml.core that entry scripts import."""
 
 from .model import Model
+from .run import Run
 
-__all__ = ["Model"]
+__all__ = ["Model", "Run"]

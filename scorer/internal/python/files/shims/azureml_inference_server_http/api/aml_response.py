@@ -1,38 +1,14 @@
 """AMLResponse: a response whose status, headers and body the entry script decides."""
 
 import collections.abc
+import http
 import json
+
+from ._values import Headers
 
 FAILED = "x-ms-run-function-failed"
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
-
-
-class Headers(dict):
-    """Header values by name; a name keeps its spelling and is found in any."""
-
-    def __init__(self, values=()):
-        super().__init__()
-        for name, value in dict(values or {}).items():
-            self[name] = value
-
-    def __setitem__(self, name, value):
-        super().__setitem__(self._spelling(name), str(value))
-
-    def __getitem__(self, name):
-        return super().__getitem__(self._spelling(name))
-
-    def __delitem__(self, name):
-        super().__delitem__(self._spelling(name))
-
-    def __contains__(self, name):
-        return super().__contains__(self._spelling(name))
-
-    def get(self, name, default=None):
-        return super().get(self._spelling(name), default)
-
-    def _spelling(self, name):
-        return next((known for known in self if known.lower() == name.lower()), name)
 
 
 class AMLResponse:
@@ -48,12 +24,23 @@ class AMLResponse:
             message = json.dumps({} if message is None else message)
         elif not isinstance(message, (str, bytes, bytearray, collections.abc.Iterable)):
             raise TypeError("the body of an AMLResponse must be str, bytes or an iterable of them, or json_str must be true")
-        self.status_code = status_code
-        self.headers = Headers({"Content-Type": JSON if as_json else HTML})
-        self.headers[FAILED] = bool(run_function_failed)
+        self.status_code = _status_code(status_code)
+        self.headers = Headers({"Content-Type": JSON if as_json else HTML, FAILED: bool(run_function_failed)})
         for name, value in (response_headers or {}).items():
             self.headers[name] = value
         self.response = message
+
+    @property
+    def status(self):
+        """The status with its name: 404 NOT FOUND."""
+        try:
+            return "%d %s" % (self.status_code, http.HTTPStatus(self.status_code).phrase.upper())
+        except ValueError:
+            return "%d UNKNOWN" % self.status_code
+
+    @status.setter
+    def status(self, value):
+        self.status_code = _status_code(value)
 
     @property
     def is_streamed(self):
@@ -67,6 +54,26 @@ class AMLResponse:
     @content_type.setter
     def content_type(self, value):
         self.headers["Content-Type"] = value
+
+    @property
+    def mimetype(self):
+        return (self.content_type or "").partition(";")[0].strip().lower()
+
+    @mimetype.setter
+    def mimetype(self, value):
+        text = value.startswith("text/") and "charset" not in value
+        self.content_type = value + "; charset=utf-8" if text else value
+
+    @property
+    def is_json(self):
+        return self.mimetype == JSON or self.mimetype.startswith("application/") and self.mimetype.endswith("+json")
+
+    @property
+    def json(self):
+        return self.get_json()
+
+    def get_json(self, force=False, silent=False):
+        return json.loads(self.get_data()) if force or self.is_json else None
 
     @property
     def data(self):
@@ -90,3 +97,11 @@ class AMLResponse:
         parts = (self.response,) if isinstance(self.response, (str, bytes, bytearray)) else self.response
         for part in parts:
             yield part.encode("utf-8") if isinstance(part, str) else bytes(memoryview(part))
+
+
+def _status_code(value):
+    """The number of a status that may be written as 404, "404" or "404 Not Found"."""
+    if isinstance(value, str):
+        value = value.split(None, 1)[0] if value.strip() else value
+        return int(value) if value.isdigit() else value
+    return value

@@ -1,0 +1,1 @@
+"""The types that arguments and results are described with."""
