@@ -34,10 +34,10 @@ func TestCheck(t *testing.T) {
 			},
 		},
 		"one Python, asked for in both ways": {ask: workload.Python{Version: "3.6.2", Conda: []string{"python=3.6.2"}}, want: []string{"Python 3.6.2 (it has 3.11.2)"}},
-		"the scorer's part":   {ask: workload.Python{Pip: []string{"azureml-defaults==1.50", "AzureML.Core"}, Conda: []string{"azureml-monitoring"}}},
-		"not asked here":      {ask: workload.Python{Pip: []string{"pywin32; sys_platform == 'win32'", "new>=1; python_version < '3.8'"}}},
-		"asked here":          {ask: workload.Python{Pip: []string{"new>=1; python_version >= '3.8'"}}, want: []string{"new>=1 (it has none)"}},
-		"managed by the user": {ask: workload.Python{UserManaged: true, Version: "2.7", Pip: []string{"nosuch"}}},
+		"the scorer's part":                  {ask: workload.Python{Pip: []string{"azureml-defaults==1.50", "AzureML.Core"}, Conda: []string{"azureml-monitoring"}}},
+		"not asked here":                     {ask: workload.Python{Pip: []string{"pywin32; sys_platform == 'win32'", "new>=1; python_version < '3.8'"}}},
+		"asked here":                         {ask: workload.Python{Pip: []string{"new>=1; python_version >= '3.8'"}}, want: []string{"new>=1 (it has none)"}},
+		"managed by the user":                {ask: workload.Python{UserManaged: true, Version: "2.7", Pip: []string{"nosuch"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
