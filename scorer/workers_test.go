@@ -1,7 +1,9 @@
 package scorer_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -171,5 +173,44 @@ func TestLargeBodies(t *testing.T) {
 		if got.status != 200 || got.body != want {
 			t.Errorf("of %d bytes came status %d with %d bytes, want %d", size, got.status, len(got.body), len(want))
 		}
+	}
+}
+
+// TestElsewhere: a router's request does not wait for a worker whose caller left and that may have to be replaced; others do.
+func TestElsewhere(t *testing.T) {
+	cfg := obedientConfig(t)
+	cfg.Limits.CancelGrace = 5 * time.Second
+	r := startReady(t, cfg)
+	mark := filepath.Join(t.TempDir(), "begun")
+	ctx, leave := context.WithCancel(t.Context())
+	go r.score(ctx, fmt.Sprintf(`{"touch": %q, "sleep": 2}`, mark))
+	awaitFile(t, mark)
+	leave()
+
+	routed := func() *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/score", strings.NewReader(`{"echo": 1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Fairlead-Elsewhere", "1")
+		res, err := r.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		drain(res)
+		return res
+	}
+	res := eventually(t, "the scorer notices that the caller left", func() (bool, *http.Response) {
+		res := routed()
+		return res.StatusCode == http.StatusServiceUnavailable, res
+	})
+	if got := res.Header.Get("X-Fairlead-Not-Run"); got != "NoWorker" {
+		t.Errorf("not run because of %q", got)
+	}
+	if got := r.score(t.Context(), `{"echo": 2}`); got.status != http.StatusOK {
+		t.Errorf("who waits got %+v", got)
+	}
+	if res := routed(); res.StatusCode != http.StatusOK {
+		t.Errorf("afterwards a router's request got %d", res.StatusCode)
 	}
 }
