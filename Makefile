@@ -34,7 +34,8 @@ bench-dispatch: ## Simulate the choice of replicas against other rules.
 	cd bench && for s in mixed even small; do go run ./dispatch -scenario $$s || exit 1; done
 
 .PHONY: bench-scorer
-bench-scorer: ## Compare the scorer with Flask behind gunicorn (Debian's python3-flask, gunicorn, python3-sklearn).
+bench-scorer: ## Compare the scorer with Flask behind gunicorn, which it installs.
+	@FAIRLEAD_DEPS="python3-flask gunicorn" ./tools/deps
 	cd scorer && go build -o $(BIN)/scorer ./cmd/scorer
 	cd bench && go run ./scorer -scorer $(BIN)/scorer
 
