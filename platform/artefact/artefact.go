@@ -180,8 +180,9 @@ func (v *verifying) Read(p []byte) (int, error) {
 	v.sum.Write(p[:n])
 	v.n += int64(n)
 	if errors.Is(err, io.EOF) {
-		if bad := verify(v.digest, v.Size(), v.n, v.sum); bad != nil {
-			return n, bad
+		if got := hex.EncodeToString(v.sum.Sum(nil)); got != v.digest {
+			return n, apierr.New(apierr.DataLoss, "DIGEST_MISMATCH",
+				"the stored content is damaged: %d bytes with SHA-256 %s, expected SHA-256 %s", v.n, got, v.digest)
 		}
 	}
 	return n, err

@@ -55,6 +55,8 @@ type Config struct {
 	TokenLifetime time.Duration
 	// SigningKeyMaxAge is how long a key signs tokens; 0 means 30 days.
 	SigningKeyMaxAge time.Duration
+	// ScoringBaseURL begins the scoring URI of every endpoint; empty when it is not known.
+	ScoringBaseURL string
 }
 
 // Issuer is an identity provider that speaks OpenID Connect.
@@ -212,6 +214,7 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 	authv1.RegisterEndpointKeyServiceServer(r, grpcapi.NewEndpointKeyServer(s.keys, s.bindings, s.sealer, s.now))
 	authv1.RegisterTokenServiceServer(r, grpcapi.NewTokenServer(grpcapi.TokenDeps{
 		Keys: s.keys, Signing: s.signing, Lifetime: s.cfg.TokenLifetime, Now: s.now,
+		ScoringBaseURL: strings.TrimRight(s.cfg.ScoringBaseURL, "/"),
 	}))
 	authv1.RegisterRoleBindingServiceServer(r, grpcapi.NewRoleBindingServer(grpcapi.RoleBindingDeps{
 		Bindings: s.bindings, Principals: s.principals, Keys: s.keys, NewUID: newUID, Now: s.now,

@@ -37,7 +37,7 @@ type bed struct {
 }
 
 func config(dir string) auth.Config {
-	return auth.Config{AdminTokenPath: filepath.Join(dir, "admin.token"), SealingKeyPath: filepath.Join(dir, "sealing.key")}
+	return auth.Config{AdminTokenPath: filepath.Join(dir, "admin.token"), SealingKeyPath: filepath.Join(dir, "sealing.key"), ScoringBaseURL: "http://data:8080/"}
 }
 
 func start(t *testing.T) *bed {

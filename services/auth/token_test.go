@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/fairlead/fairlead/platform/apierr"
+	"github.com/fairlead/fairlead/platform/resourcename"
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 )
 
@@ -89,6 +90,10 @@ func TestTokensOfAnEndpoint(t *testing.T) {
 	b.ensureMode(t, "u1", authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_UNSPECIFIED)
 	_, err = get(0)
 	failsWith(t, err, apierr.FailedPrecondition, "ENDPOINT_NOT_IN_TOKEN_MODE")
+	uri := "http://data:8080/api/v1/service/" + resourcename.Last(tokenEndpoint) + "/score"
+	if got := apierr.FromStatus(err).Metadata["scoringUri"]; got != uri {
+		t.Errorf("the refusal says that the endpoint is at %q, want %q", got, uri)
+	}
 	b.ensureMode(t, "u1", authv1.EndpointAuthMode_ENDPOINT_AUTH_MODE_TOKEN)
 	_, err = b.keys().ListEndpointKeys(b.admin(t), &authv1.ListEndpointKeysRequest{Name: tokenEndpoint})
 	failsWith(t, err, apierr.FailedPrecondition, "ENDPOINT_IN_TOKEN_MODE")
@@ -96,6 +101,9 @@ func TestTokensOfAnEndpoint(t *testing.T) {
 	failsWith(t, err, apierr.InvalidArgument, "INVALID_ARGUMENT", "lifetime")
 
 	token := must[*authv1.EndpointToken](t)(get(0))
+	if token.GetScoringUri() != uri {
+		t.Errorf("the token opens %q, want %q", token.GetScoringUri(), uri)
+	}
 	if life := time.Until(token.GetExpiryTime().AsTime()); life < 23*time.Hour+59*time.Minute || life > 24*time.Hour {
 		t.Errorf("the token is valid for %v, want 24h", life)
 	}

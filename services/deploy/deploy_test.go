@@ -157,6 +157,9 @@ func TestValidateOnlyChangesNothing(t *testing.T) {
 	if e.GetName() != endpointName || e.GetVersions()[0].GetResources().GetCpu() != 0.1 {
 		t.Errorf("would be %v", e)
 	}
+	if v := e.GetVersions()[0]; e.GetUid()+e.GetEtag()+e.GetRunningOperation()+v.GetUid()+v.GetEtag() != "" {
+		t.Errorf("it has what only an endpoint has that is there: %v", e)
+	}
 	req.Version.SourceFiles = append(req.Version.SourceFiles, file("later.py", "not uploaded yet"))
 	_, err = b.endpoints.CreateEndpoint(t.Context(), req)
 	b.check(err) // a request can be checked before anything is uploaded for it
@@ -276,7 +279,7 @@ func TestEtagGuards(t *testing.T) {
 func TestAFailedVersion(t *testing.T) {
 	b := newBed(t, nil)
 	b.compute.Behave(func(*computev1.WorkloadSpec) peertest.Outcome {
-		return peertest.Outcome{State: computev1.Workload_STATE_FAILED, Message: "init() raised ValueError", LogLines: []string{"Traceback", "ValueError: no"}}
+		return peertest.Outcome{State: computev1.Workload_STATE_FAILED, Reason: "ScriptError", Message: "init() raised ValueError", LogLines: []string{"Traceback", "ValueError: no"}}
 	})
 	o, err := b.endpoints.CreateEndpoint(t.Context(), b.createRequest(nil))
 	b.check(err)
@@ -288,6 +291,9 @@ func TestAFailedVersion(t *testing.T) {
 	ready := e.GetVersions()[0].GetConditions()[0]
 	if e.GetState() != deployv1.State_STATE_FAILED || e.GetStateMessage() != "version aaa is FAILED: init() raised ValueError" || len(ready.GetLogLines()) != 2 {
 		t.Errorf("the endpoint is %v", e)
+	}
+	if own := e.GetConditions()[0]; own.GetReason() != "ScriptError" || ready.GetReason() != "ScriptError" {
+		t.Errorf("the endpoint's reason is %q, the version's is %q", own.GetReason(), ready.GetReason())
 	}
 	o, err = b.endpoints.DeleteEndpoint(t.Context(), &deployv1.DeleteEndpointRequest{Name: endpointName})
 	b.check(err)
@@ -460,6 +466,14 @@ func TestLogsAndOldFiles(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"aaa: init of aaa", "bbb: init of bbb"}, lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	for _, follow := range []bool{false, true} {
+		stream, err = b.endpoints.ReadEndpointLogs(t.Context(), &deployv1.ReadEndpointLogsRequest{Name: endpointName, Replica: "zzz", Follow: follow})
+		b.check(err)
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		refused(t, err, "REPLICA_NOT_FOUND", "no replica zzz")
 	}
 	r, err := b.endpoints.ConvertConfig(t.Context(), &deployv1.ConvertConfigRequest{
 		Parent: "workspaces/default", DeploymentConfig: []byte("computeType: AKSENDPOINT\nversionName: aaa\nauthEnabled: false\ncontainerResourceRequirements: {cpu: 1}\nbogus: 1"),

@@ -109,6 +109,16 @@ func TestAnEnvironmentIsCheckedAgainstATargetBeforeItIsRegistered(t *testing.T) 
 		return err
 	}
 	violated(t, request("local"), "environment_version.python", "asks for nosuch>=1")
+	would, err := b.environments.RegisterEnvironment(t.Context(), &deployv1.RegisterEnvironmentRequest{
+		Parent: "workspaces/default", EnvironmentId: "sk", ValidateOnly: true, ComputeTarget: "local", AllowMismatch: true,
+		EnvironmentVersion: &deployv1.EnvironmentVersion{
+			Python: &deployv1.EnvironmentPython{PipRequirements: []string{"nosuch>=1"}}, Docker: &deployv1.EnvironmentDocker{ShmSize: "2g"},
+		},
+	})
+	notices := strings.Join(would.GetNotices(), "; ")
+	if err != nil || !strings.Contains(notices, "asks for nosuch>=1") || !strings.Contains(notices, "shared memory 2g has no effect") {
+		t.Errorf("allowed: %v, notices %s", err, notices)
+	}
 	violated(t, request("workspaces/other/computeTargets/local"), "compute_target", "is not in the workspace default")
 	if err := request(""); err != nil {
 		t.Errorf("no target is asked: %v", err)

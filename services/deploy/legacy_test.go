@@ -271,7 +271,7 @@ func TestRealFiles(t *testing.T) {
 				"docker": {"baseImage": "mcr.microsoft.com/azureml/base:intelmpi2018.3-ubuntu16.04"},
 				"python": {"condaChannels": ["conda-forge"], "condaDependencies": ["python=3.6.2"],
 					"pipRequirements": ["azureml-defaults", "numpy", "scikit-learn", "inference-schema[numpy-support]"]}
-			}}`, "environment.version"},
+			}}`, "environment.docker.sharedVolumes environment.version"},
 	})
 }
 

@@ -34,7 +34,7 @@ type AuthConfig struct {
 // Issuer is an identity provider.
 type Issuer = auth.Issuer
 
-func (s *site) buildAuth(ctx context.Context, cfg AuthConfig) ([]lifecycle.Member, error) {
+func (s *site) buildAuth(ctx context.Context, cfg AuthConfig, scoringURL string) ([]lifecycle.Member, error) {
 	st, err := s.store(ctx, authService)
 	if err != nil {
 		return nil, err
@@ -43,6 +43,7 @@ func (s *site) buildAuth(ctx context.Context, cfg AuthConfig) ([]lifecycle.Membe
 		AdminTokenPath: s.path(AdminTokenFile),
 		SealingKeyPath: s.path(SealingKeyFile),
 		Issuers:        cfg.Issuers, TokenLifetime: cfg.TokenLifetime, SigningKeyMaxAge: cfg.SigningKeyMaxAge,
+		ScoringBaseURL: scoringURL,
 	}, auth.Deps{Logger: s.log.With("service", authService), Store: st, Clock: s.clock})
 	if err != nil {
 		return nil, fmt.Errorf("build auth: %w", err)

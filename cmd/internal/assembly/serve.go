@@ -128,7 +128,7 @@ func (s *site) buildOne(ctx context.Context, name string, cfg ServeConfig, passw
 	case natsService:
 		return s.buildNATS(ctx, cfg, password)
 	case authService:
-		return s.buildAuth(ctx, cfg.Auth)
+		return s.buildAuth(ctx, cfg.Auth, cfg.ScoringURL)
 	case telemetryService:
 		return s.buildTelemetry(cfg.Telemetry)
 	case computeService:

@@ -146,7 +146,13 @@ func ReadAddresses(dataDir string) (Addresses, error) {
 }
 
 func (s *site) buildAll(ctx context.Context, cfg UpConfig) ([]lifecycle.Member, error) {
-	members, err := s.buildAuth(ctx, cfg.Auth)
+	// The router is made first, because where it listens is told by the others.
+	router, err := s.buildRouter(ctx, cfg.DataListen)
+	if err != nil {
+		return nil, err
+	}
+	scoringURL := "http://" + s.addresses.data()
+	members, err := s.buildAuth(ctx, cfg.Auth, scoringURL)
 	if err != nil {
 		return nil, err
 	}
@@ -159,11 +165,7 @@ func (s *site) buildAll(ctx context.Context, cfg UpConfig) ([]lifecycle.Member, 
 	if err != nil {
 		return nil, err
 	}
-	router, err := s.buildRouter(ctx, cfg.DataListen)
-	if err != nil {
-		return nil, err
-	}
-	deploy, err := s.buildDeploy(ctx, "http://"+s.addresses.data(), "")
+	deploy, err := s.buildDeploy(ctx, scoringURL, "")
 	if err != nil {
 		return nil, err
 	}

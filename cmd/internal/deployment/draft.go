@@ -52,7 +52,9 @@ type Draft struct {
 	// name that the caller chooses; nil when none is.
 	Environment   *deployv1.EnvironmentVersion
 	EnvironmentID string
-	Ignored       []apierr.Violation
+	// Planned is what would be registered, once it has been checked.
+	Planned *deployv1.EnvironmentVersion
+	Ignored []apierr.Violation
 
 	scope          Scope
 	needsScript    bool

@@ -17,35 +17,48 @@ type registry interface {
 	GetEnvironmentVersion(context.Context, *deployv1.GetEnvironmentVersionRequest, ...grpc.CallOption) (*deployv1.EnvironmentVersion, error)
 }
 
+// EnvironmentCheck says where an environment is to be registered and used.
+type EnvironmentCheck struct {
+	Parent string // workspaces/{workspace}
+	Name   string // used where the files give none
+	Target string // the compute target that must have what the environment asks
+	// Lenient makes what the target lacks a note, where nothing is going to run.
+	Lenient bool
+}
+
 // CheckEnvironment checks the environment that is to be registered; what is wrong
 // with it is told with all else. One that is registered already is taken at once.
-// name is used where the files give none; target is the compute target that must
-// have what the environment asks.
-func (d *Draft) CheckEnvironment(ctx context.Context, from registry, parent, name, target string) error {
+func (d *Draft) CheckEnvironment(ctx context.Context, from registry, c EnvironmentCheck) error {
 	if d.Environment == nil {
 		return nil
 	}
+	parent := c.Parent
 	if d.EnvironmentID == "" {
-		d.EnvironmentID = name
+		d.EnvironmentID = c.Name
 	}
 	check := d.registration(parent, true)
-	check.ComputeTarget = target
+	check.ComputeTarget, check.AllowMismatch = c.Target, c.Lenient
 	would, err := from.RegisterEnvironment(ctx, check)
 	if err != nil {
-		e := apierr.FromStatus(err)
-		if len(e.Violations) == 0 {
+		violations := apierr.FromStatus(err).Violations
+		if len(violations) == 0 {
 			return err
 		}
-		for _, v := range e.Violations {
+		for _, v := range violations {
 			field := "environment." + strings.TrimPrefix(v.Field, "environment_version.")
 			d.problems = append(d.problems, problem{Violation: apierr.Violation{Field: field, Description: v.Description}})
 		}
 		return nil
 	}
+	d.Planned = would
 	newest := resourcename.Format(parent, "environments", d.EnvironmentID, "versions", "latest")
 	if now, err := from.GetEnvironmentVersion(ctx, &deployv1.GetEnvironmentVersionRequest{Name: newest}); err == nil && now.GetDigest() == would.GetDigest() {
-		d.Version.Environment, d.Environment = now.GetName(), nil
+		if !c.Lenient { // else it is asked of the target again, strictly
+			d.Version.Environment, d.Environment = now.GetName(), nil
+		}
+		return nil
 	}
+	would.Uid, would.Etag, would.CreateTime, would.CreatedBy = "", "", nil, "" // it has them once it is registered
 	return nil
 }
 

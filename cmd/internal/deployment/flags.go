@@ -42,7 +42,8 @@ type Flags struct {
 	namespace                          string
 	runtime                            string
 
-	set *pflag.FlagSet
+	set   *pflag.FlagSet
+	whole bool // the flags of a version are bound, not those of its script alone
 }
 
 // BindScript adds the flags that say what runs: models, script, environment.
@@ -61,6 +62,7 @@ func (f *Flags) BindScript(fs *pflag.FlagSet) {
 // BindVersion adds the flags that say what a version runs and how.
 func (f *Flags) BindVersion(fs *pflag.FlagSet) {
 	f.BindScript(fs)
+	f.whole = true
 	fs.StringVar(&f.DeploymentConfig, "dc", "", "deployment configuration `FILE`, JSON or YAML (--deploy-config-file)")
 	fs.StringVar(&f.VersionName, "vn", "", "name of the version (--version-name)")
 	fs.Float64Var(&f.percentile, "tp", 0, "traffic percentile, 0 to 100 (--traffic-percentile)")

@@ -65,6 +65,9 @@ func (s span) wrong() string {
 // checkFlags reports the flags whose values are out of range or contradict each
 // other or what the version has otherwise.
 func (d *Draft) checkFlags(f *Flags) {
+	if !f.whole {
+		return
+	}
 	bad := map[string]bool{}
 	for _, s := range f.spans() {
 		if wrong := s.wrong(); f.Changed(s.flag) && wrong != "" {

@@ -115,7 +115,7 @@ func fromStatus(err error, conn Connection) *Failure {
 	switch {
 	case len(e.Violations) > 0:
 		f.Message = "the request is not valid"
-	case e.Kind == apierr.Unavailable && f.RequestID == "":
+	case e.Kind == apierr.Unavailable && f.RequestID == "" && e.Reason == "":
 		f.Message = fmt.Sprintf("no Fairlead server answers at %s: %s", conn.Server, reachability(e.Message))
 		f.Next = []string{
 			"start one on this machine:  fairlead up",
@@ -128,7 +128,7 @@ func fromStatus(err error, conn Connection) *Failure {
 			"give another token:  FAIRLEAD_TOKEN or --token-file FILE",
 			"see what is used:    fairlead config show",
 		}
-	case e.Kind == apierr.NotFound && e.Reason != "VERSION_NOT_FOUND": // that one names the versions that there are
+	case e.Kind == apierr.NotFound && e.Reason != "VERSION_NOT_FOUND" && e.Reason != "REPLICA_NOT_FOUND": // those name what there is
 		f.Next = whatThereIs(err)
 	case e.Kind == apierr.DeadlineExceeded && f.RequestID == "" && strings.Contains(e.Message, "context deadline"):
 		f.Message = fmt.Sprintf("the server at %s did not answer in time", conn.Server)

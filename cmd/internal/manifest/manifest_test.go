@@ -183,6 +183,31 @@ func TestTwice(t *testing.T) {
 	}
 }
 
+func TestMergeKeysAreHonoured(t *testing.T) {
+	all, problems := manifest.Read("e.yaml", []byte(`kind: Endpoint
+name: aaa
+versions:
+  - &first
+    name: one
+    entryScript: a.py
+    resources: &small {cpu: 1, memoryGb: 2}
+  - <<: *first
+    name: two
+    resources: {gpus: 1, <<: [*small]}
+`))
+	if len(problems) > 0 || len(all) != 1 || len(all[0].Versions) != 2 {
+		t.Fatalf("problems %v, read %+v", problems, all)
+	}
+	v := all[0].Versions[1]
+	if r := v.Version.GetResources(); v.ID != "two" || v.Version.GetEntryScript() != "a.py" || r.GetCpu() != 1 || r.GetMemoryGb() != 2 || r.GetGpus() != 1 {
+		t.Errorf("read %v", v)
+	}
+	_, problems = manifest.Read("e.yaml", []byte("kind: Endpoint\nname: aaa\n<<: 1\nversions: [{name: one, entryScript: a.py}]\n"))
+	if len(problems) != 1 || problems[0].Field != "<<" {
+		t.Errorf("problems %v", problems)
+	}
+}
+
 // FuzzRead checks that the reader survives everything, and that what it takes
 // without a problem has a name and a version.
 func FuzzRead(f *testing.F) {

@@ -143,8 +143,13 @@ func (r *reader) mapping(n *yaml.Node, field string) (keys, bool) {
 		return keys{}, false
 	}
 	k := keys{value: map[string]*yaml.Node{}}
+	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
+		if key.Tag == mergeTag {
+			merged = append(merged, n.Content[i+1])
+			continue
+		}
 		if _, twice := k.value[key.Value]; twice {
 			r.complain(key.Line, join(field, key.Value), "is given more than once")
 			continue
@@ -152,7 +157,42 @@ func (r *reader) mapping(n *yaml.Node, field string) (keys, bool) {
 		k.order = append(k.order, key)
 		k.value[key.Value] = n.Content[i+1]
 	}
+	for _, from := range merged {
+		r.merge(k.value, &k.order, from, field, maxDepth)
+	}
 	return k, true
+}
+
+// mergeTag is what YAML calls the key <<.
+const mergeTag = "!!merge"
+
+// merge adds the keys of what << names that are not there yet; the first that
+// has one gives it.
+func (r *reader) merge(value map[string]*yaml.Node, order *[]*yaml.Node, from *yaml.Node, field string, depth int) {
+	line := from.Line
+	from = resolve(from)
+	if depth == 0 || from.Kind != yaml.MappingNode && from.Kind != yaml.SequenceNode {
+		r.complain(line, join(field, "<<"), "must be an object of keys and values, or a list of them")
+		return
+	}
+	if from.Kind == yaml.SequenceNode {
+		for _, item := range from.Content {
+			r.merge(value, order, item, field, depth-1)
+		}
+		return
+	}
+	var inner []*yaml.Node
+	for i := 0; i+1 < len(from.Content); i += 2 {
+		key := from.Content[i]
+		if key.Tag == mergeTag {
+			inner = append(inner, from.Content[i+1])
+		} else if _, taken := value[key.Value]; !taken {
+			*order, value[key.Value] = append(*order, key), from.Content[i+1]
+		}
+	}
+	for _, next := range inner {
+		r.merge(value, order, next, field, depth-1)
+	}
 }
 
 func (r *reader) required(n *yaml.Node, k keys, name, prefix string) string {

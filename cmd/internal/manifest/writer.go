@@ -156,7 +156,7 @@ func mappingNode() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "
 // textNode quotes what YAML would read as something else, and what has lines.
 func textNode(text string) *yaml.Node {
 	n := scalarNode("!!str", text)
-	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) || strings.TrimSpace(text) != text {
+	if text == "<<" || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) || strings.TrimSpace(text) != text {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n

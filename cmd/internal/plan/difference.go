@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead/fairlead/cmd/internal/deployment"
 	"github.com/fairlead/fairlead/cmd/internal/manifest"
+	"github.com/fairlead/fairlead/platform/resourcename"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
 
@@ -40,12 +41,21 @@ func differences(before, after *deployv1.EndpointVersion) []Difference {
 }
 
 func endpointDifferences(before, after *deployv1.Endpoint) []Difference {
-	own := func(e *deployv1.Endpoint) map[string]string {
-		return flat(&deployv1.Endpoint{
-			Description: e.GetDescription(), Tags: e.GetTags(), Properties: e.GetProperties(), AuthMode: e.GetAuthMode(), TelemetryEnabled: e.GetTelemetryEnabled(),
-		})
+	return compare(flat(ownFields(before)), flat(ownFields(after)))
+}
+
+// newEndpoint gives all that an endpoint has itself, as differences from nothing.
+func newEndpoint(e *deployv1.Endpoint) []Difference {
+	own := ownFields(e)
+	own.ComputeTarget = resourcename.Last(e.GetComputeTarget())
+	return compare(map[string]string{}, flat(own))
+}
+
+// ownFields gives an endpoint without its versions and what the server says of it.
+func ownFields(e *deployv1.Endpoint) *deployv1.Endpoint {
+	return &deployv1.Endpoint{
+		Description: e.GetDescription(), Tags: e.GetTags(), Properties: e.GetProperties(), AuthMode: e.GetAuthMode(), TelemetryEnabled: e.GetTelemetryEnabled(),
 	}
-	return compare(own(before), own(after))
 }
 
 func compare(before, after map[string]string) []Difference {

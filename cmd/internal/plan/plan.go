@@ -9,6 +9,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,6 +37,8 @@ type Wanted struct {
 	ID string
 	// Endpoint is what the server would make of it.
 	Endpoint *deployv1.Endpoint
+	// Planned is a new endpoint with its defaults, to show; nil where that is not known.
+	Planned  *deployv1.Endpoint
 	Versions []Version
 }
 
@@ -55,6 +58,8 @@ type Step struct {
 	Version string `json:"version,omitempty"`
 	// Differences are what it changes.
 	Differences []Difference `json:"differences,omitempty"`
+	// Endpoint is what a new endpoint has itself.
+	Endpoint []Difference `json:"endpoint,omitempty"`
 
 	// Mask are the fields that an update changes, and Message has their values.
 	Mask    []string                  `json:"-"`
@@ -195,7 +200,7 @@ func (m *maker) make(current *deployv1.Endpoint) {
 		step := Step{Verb: CreateVersion, Version: v.ID, Message: specOf(v.Version), Differences: differences(&deployv1.EndpointVersion{}, specOf(v.Version))}
 		made := &deployv1.EndpointVersion{Type: deployv1.EndpointVersion_TYPE_TREATMENT}
 		if current == nil && i == 0 {
-			step.Verb = CreateEndpoint
+			step.Verb, step.Endpoint = CreateEndpoint, newEndpoint(cmp.Or(m.wanted.Planned, m.wanted.Endpoint))
 			made.IsDefault = true
 		}
 		m.now[v.ID] = made

@@ -2,7 +2,9 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -60,6 +62,8 @@ type checker struct {
 	document  manifest.Endpoint
 	parent    string
 	name      string
+	id        string             // the endpoint's, or one that stands for a name that cannot be
+	planned   *deployv1.Endpoint // a new endpoint as the server would make it
 	expected  expected
 	problems  []manifest.Problem
 }
@@ -69,10 +73,7 @@ func (c *checker) target(ctx context.Context, prune bool) (target, error) {
 	if c.document.ID == "" || len(c.document.Versions) == 0 {
 		return t, nil // told already
 	}
-	current, err := c.endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: c.name})
-	if status.Code(err) == codes.NotFound {
-		current, err = nil, nil
-	}
+	current, err := c.current(ctx)
 	if err != nil {
 		return t, err
 	}
@@ -97,6 +98,7 @@ func (c *checker) target(ctx context.Context, prune bool) (target, error) {
 			Default: v.Version.GetIsDefault(), Control: v.Version.GetType() == deployv1.EndpointVersion_TYPE_CONTROL,
 		})
 	}
+	t.wanted.Planned = c.planned
 	made, wrong := plan.Make(current, t.wanted, prune)
 	for _, text := range wrong {
 		c.complain("versions", "%s", text)
@@ -104,6 +106,32 @@ func (c *checker) target(ctx context.Context, prune bool) (target, error) {
 	t.plan = made
 	return t, nil
 }
+
+// current gives the endpoint as it is; nil when it is not there.
+func (c *checker) current(ctx context.Context) (*deployv1.Endpoint, error) {
+	c.id = c.standIn("name", c.document.ID)
+	if c.id != c.document.ID {
+		return nil, nil
+	}
+	current, err := c.endpoints.GetEndpoint(ctx, &deployv1.GetEndpointRequest{Name: c.name})
+	if status.Code(err) == codes.NotFound {
+		return nil, nil
+	}
+	return current, err
+}
+
+// standIn gives the name itself, or, where that cannot be one, a name under which
+// the server can be asked about the rest.
+func (c *checker) standIn(field, name string) string {
+	const shortest, longest = 3, 32
+	if namePattern.MatchString(name) && len(name) >= shortest && len(name) <= longest {
+		return name
+	}
+	c.complain(field, "must start with a lower-case letter, hold only lower-case letters, digits and dashes, end with a letter or digit, and be 3 to 32 characters long, not %q", name)
+	return "check-" + client.NewRequestID()[:8]
+}
+
+var namePattern = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 
 // endpoint gives what the server would make of the endpoint itself.
 func (c *checker) endpoint(ctx context.Context, current *deployv1.Endpoint) (*deployv1.Endpoint, error) {
@@ -146,32 +174,59 @@ func (c *checker) version(ctx context.Context, current *deployv1.Endpoint, i int
 	at := fmt.Sprintf("versions[%d]", i)
 	wanted := proto.CloneOf(v.Version)
 	wanted.TrafficPercentile, wanted.IsDefault, wanted.Type = 0, false, 0
+	id := v.ID
+	if id != "" { // else told already
+		id = c.standIn(at+".name", id)
+	}
 	found, script, err := gather(ctx, v)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, found, err
-		}
-		c.complain(at+".entryScript", "%v", err)
-		return wanted, upload.Source{}, nil
+	bad, isBad := errors.AsType[*sourceError](err)
+	switch {
+	case isBad:
+		c.complain(at+"."+bad.key, "%s", bad.text)
+		script, found = v.Version.GetEntryScript(), upload.Source{}
+	case err != nil:
+		return nil, found, err
 	}
 	wanted.EntryScript, wanted.SourceFiles = script, upload.Artefacts(found.Files)
 	asked := c.expected.leaveOut(wanted)
-	would, err := c.validate(ctx, current, v.ID, asked)
+	would, err := c.validate(ctx, current, id, asked)
 	if err != nil {
+		if isBad { // what follows from it is not told
+			err = without(err, "version.entry_script", "version.source_files")
+		}
 		return wanted, found, c.refused("version.", at, err)
 	}
 	return c.expected.putBack(would, wanted), found, nil
 }
 
+// without gives a refusal without what it says of some fields; nil when that is
+// all that it says.
+func without(err error, fields ...string) error {
+	e := apierr.FromStatus(err)
+	if len(e.Violations) == 0 {
+		return err
+	}
+	e.Violations = slices.DeleteFunc(slices.Clone(e.Violations), func(v apierr.Violation) bool {
+		return slices.ContainsFunc(fields, func(f string) bool { return v.Field == f || strings.HasPrefix(v.Field, f+"[") })
+	})
+	if len(e.Violations) == 0 {
+		return nil
+	}
+	return apierr.Invalid(e.Violations...)
+}
+
 func (c *checker) validate(ctx context.Context, current *deployv1.Endpoint, id string, wanted *deployv1.EndpointVersion) (*deployv1.EndpointVersion, error) {
 	if current == nil {
 		op, err := c.endpoints.CreateEndpoint(ctx, &deployv1.CreateEndpointRequest{
-			Parent: c.parent, EndpointId: c.document.ID, Endpoint: c.expected.leaveOutTarget(c.document.Endpoint), VersionId: id, Version: wanted,
+			Parent: c.parent, EndpointId: c.id, Endpoint: c.expected.leaveOutTarget(c.document.Endpoint), VersionId: id, Version: wanted,
 			ValidateOnly: true, RequestId: client.NewRequestID(),
 		})
 		e, err := answer[*deployv1.Endpoint](op, err)
 		if err != nil || len(e.GetVersions()) == 0 {
 			return nil, err
+		}
+		if c.planned = e; c.document.Endpoint.GetComputeTarget() != "" {
+			e.ComputeTarget = c.document.Endpoint.GetComputeTarget()
 		}
 		return e.GetVersions()[0], nil
 	}
@@ -217,6 +272,9 @@ func answer[M proto.Message](op *longrunningpb.Operation, err error) (M, error) 
 
 // refused takes over what the server finds wrong; another error is given back.
 func (c *checker) refused(prefix, at string, err error) error {
+	if err == nil {
+		return nil
+	}
 	e := apierr.FromStatus(err)
 	for _, v := range e.Violations {
 		field, under := strings.CutPrefix(v.Field, prefix)

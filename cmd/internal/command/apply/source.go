@@ -2,10 +2,13 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/fairlead/fairlead/cmd/internal/manifest"
 	"github.com/fairlead/fairlead/cmd/internal/upload"
@@ -23,7 +26,10 @@ func gather(ctx context.Context, v manifest.Version) (upload.Source, string, err
 		return upload.Source{}, "", nil
 	}
 	if script != "" && (filepath.IsAbs(script) || !filepath.IsLocal(filepath.FromSlash(script))) {
-		return upload.Source{}, "", fmt.Errorf("%q must be a path inside the source folder, without \"..\"", script)
+		return upload.Source{}, "", badSource("entryScript", "%q must be a path inside the source folder, without \"..\"", script)
+	}
+	if err := there(start, v.Source, script); err != nil {
+		return upload.Source{}, "", err
 	}
 	if script != "" { // else of a runtime that needs none
 		script = filepath.ToSlash(filepath.Clean(filepath.FromSlash(script)))
@@ -33,19 +39,75 @@ func gather(ctx context.Context, v manifest.Version) (upload.Source, string, err
 		return upload.Source{}, "", err
 	}
 	found.Files = slices.DeleteFunc(found.Files, func(f upload.File) bool { return f.Path != script && same(f.Local, v.Place.File) })
-	return found, script, upload.Hash(ctx, found.Files)
+	if err := upload.Hash(ctx, found.Files); err != nil {
+		if ctx.Err() != nil {
+			return upload.Source{}, "", err
+		}
+		return upload.Source{}, "", badSource(keyOf(v.Source), "cannot be read: %v", err)
+	}
+	return found, script, nil
+}
+
+// sourceError is something wrong with what a key says of files.
+type sourceError struct{ key, text string }
+
+func (e *sourceError) Error() string { return e.key + " " + e.text }
+
+func badSource(key, format string, args ...any) error {
+	return &sourceError{key: key, text: fmt.Sprintf(format, args...)}
+}
+
+// keyOf gives the key that leads to the files.
+func keyOf(folder string) string {
+	if folder == "" {
+		return "entryScript"
+	}
+	return "source"
+}
+
+// there says what is not there: the folder, or the script in it.
+func there(start, folder, script string) error {
+	at := start
+	if folder != "" {
+		at = inside(start, folder)
+		switch info, err := os.Stat(at); {
+		case errors.Is(err, fs.ErrNotExist):
+			return badSource("source", "there is no folder %s", at)
+		case err != nil:
+			return badSource("source", "cannot be read: %v", err)
+		case !info.IsDir():
+			return badSource("source", "%s is not a folder", at)
+		}
+	}
+	if script == "" {
+		return nil
+	}
+	if !strings.HasSuffix(script, ".py") {
+		return badSource("entryScript", "must end in .py, %q does not", script)
+	}
+	path := filepath.Join(at, filepath.FromSlash(script))
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return badSource("entryScript", "there is no script %s", path)
+	}
+	return nil
+}
+
+// inside gives a folder as it is seen from start.
+func inside(start, folder string) string {
+	if filepath.IsAbs(folder) {
+		return folder
+	}
+	return filepath.Join(start, filepath.FromSlash(folder))
 }
 
 func source(start, folder, script string) (upload.Source, error) {
 	if folder == "" {
 		return upload.Source{Files: []upload.File{{Path: script, Local: filepath.Join(start, filepath.FromSlash(script))}}}, nil
 	}
-	if !filepath.IsAbs(folder) {
-		folder = filepath.Join(start, filepath.FromSlash(folder))
-	}
+	folder = inside(start, folder)
 	found, err := upload.ScanSource(folder, script)
 	if err != nil {
-		return upload.Source{}, fmt.Errorf("%s %w", folder, err)
+		return upload.Source{}, badSource("source", "%s %v", folder, err)
 	}
 	return found, nil
 }

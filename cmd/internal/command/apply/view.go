@@ -43,6 +43,12 @@ func verdict(p plan.Plan, done bool) string {
 }
 
 func show(t *output.Text, step plan.Step) {
+	if step.Verb == plan.CreateEndpoint {
+		t.Linef("+ endpoint")
+		for _, d := range step.Endpoint {
+			t.Linef("    %s", output.Clean(line(d)))
+		}
+	}
 	switch step.Verb {
 	case plan.CreateEndpoint, plan.CreateVersion:
 		t.Linef("+ version %s", step.Version)

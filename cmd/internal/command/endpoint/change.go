@@ -1,8 +1,10 @@
 package endpoint
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 
@@ -60,6 +62,9 @@ func (c Change) Run(ctx context.Context, s *session.Session) error {
 	if err := c.checkEnvironment(ctx, s, api, parent); err != nil {
 		return err
 	}
+	for _, notice := range c.Draft.Planned.GetNotices() {
+		s.Notef("note: environment %s: %s", c.Draft.EnvironmentID, notice)
+	}
 	checked, err := c.Draft.Check(ctx, c.What, c.Request(true))
 	if err != nil {
 		return err
@@ -103,7 +108,7 @@ func (c Change) checkEnvironment(ctx context.Context, s *session.Session, api *c
 		}
 		target = e.GetComputeTarget()
 	}
-	return c.Draft.CheckEnvironment(ctx, api.Environments, parent, c.Endpoint, target)
+	return c.Draft.CheckEnvironment(ctx, api.Environments, deployment.EnvironmentCheck{Parent: parent, Name: c.Endpoint, Target: target, Lenient: c.ValidateOnly})
 }
 
 // send sends the request and waits.
@@ -157,19 +162,47 @@ func (c Change) printChecked(s *session.Session, op *longrunningpb.Operation) er
 		return err
 	}
 	s.Notef("%s is valid; nothing was changed", c.What)
-	if c.Draft.Environment != nil {
-		s.Notef("environment %s would be registered for it", c.Draft.EnvironmentID)
+	environment := c.Draft.Planned
+	if environment != nil && environment.GetUid() == "" {
+		s.Notef("environment %s would be registered for it", environment.GetId())
 	}
 	switch m := m.(type) {
 	case *deployv1.Endpoint:
 		if c.New {
 			planned(m)
 		}
-		return s.Print(document(m))
+		for _, v := range m.GetVersions() {
+			if environment != nil && (c.New || resourcename.Last(v.GetName()) == c.Version) {
+				v.Environment = environment.GetName()
+			}
+		}
+		return s.Print(withEnvironment(document(m), environment))
 	case *deployv1.EndpointVersion:
-		return s.Print(versionDocument(m))
+		if environment != nil {
+			m.Environment = environment.GetName()
+		}
+		return s.Print(withEnvironment(versionDocument(m), environment))
 	}
 	return nil
+}
+
+// withEnvironment adds to a document what an environment would be that is not
+// registered: it cannot be looked up.
+func withEnvironment(d output.Document, e *deployv1.EnvironmentVersion) output.Document {
+	m, ok := d.Value.(proto.Message)
+	if e == nil || !ok {
+		return d
+	}
+	whole, err := output.MessageJSON(m)
+	if err != nil {
+		return d
+	}
+	part, err := output.MessageJSON(e)
+	if err != nil {
+		return d
+	}
+	d.Value = json.RawMessage(slices.Concat(bytes.TrimSuffix(whole, []byte("}")), []byte(`,"environmentVersion":`), part, []byte("}")))
+	return d
 }
 
 // planned leaves out what an endpoint has only once it is there.

@@ -12,8 +12,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fairlead/fairlead/cmd/internal/client"
+	"github.com/fairlead/fairlead/cmd/internal/failure"
 	"github.com/fairlead/fairlead/cmd/internal/output"
 	"github.com/fairlead/fairlead/cmd/internal/session"
+	"github.com/fairlead/fairlead/platform/apierr"
 	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 )
 
@@ -163,6 +165,9 @@ func rollback(s *session.Session) *cobra.Command {
 	noWait := fs.Bool("no-wait", false, "print the operation and do not wait for it")
 	wait := addWait(fs)
 	cmd.RunE = s.Run(func(ctx context.Context, args []string) error {
+		if fs.Changed("revision") && *revision < 1 {
+			return session.Usagef(cmd, "--revision must be greater than 0; leave it out for the last one before the newest that has served")
+		}
 		at, err := find(s, cmd, args)
 		if err != nil {
 			return err
@@ -176,6 +181,11 @@ func rollback(s *session.Session) *cobra.Command {
 				Name: at.version(id), Revision: *revision, RequestId: client.NewRequestID(),
 			})
 		})
+		if apierr.FromStatus(err) != nil && apierr.FromStatus(err).Reason == "REVISION_NOT_FOUND" {
+			f := *failure.From(err, s.Connection())
+			f.Next = []string{"see what there is:  fairlead endpoint revisions -n " + at.id + " --vn " + id}
+			return &f
+		}
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -128,17 +129,20 @@ func (t target) opened(ctx context.Context) (*deployv1.Endpoint, string, error) 
 		return e, secret, err
 	}
 	e := &deployv1.Endpoint{Name: t.name, ScoringPath: t.scoringPath()}
-	token, err := t.secret(ctx, deployv1.Endpoint_AUTH_MODE_TOKEN)
+	token, err := t.client.Tokens.GetEndpointToken(ctx, &authv1.GetEndpointTokenRequest{Name: t.name})
 	refusal := apierr.FromStatus(err)
+	if e.ScoringUri = token.GetScoringUri(); refusal != nil {
+		e.ScoringUri = refusal.Metadata["scoringUri"]
+	}
 	switch {
 	case err == nil:
-		return e, token, nil
+		return e, token.GetAccessToken(), nil
 	case refusal.Reason == "ENDPOINT_NOT_IN_TOKEN_MODE" && refusal.Metadata["mode"] == "none":
 		return e, "", nil
 	case refusal.Reason == "ENDPOINT_NOT_IN_TOKEN_MODE":
 		return nil, "", failure.New(failure.Authentication,
 			"endpoint %s is opened by its keys, and you may not see them: ask a Contributor for one and send it to %s, or have the endpoint use tokens",
-			t.id, t.scoringPath())
+			t.id, cmp.Or(e.GetScoringUri(), t.scoringPath()))
 	}
 	return nil, "", err
 }

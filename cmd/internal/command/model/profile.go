@@ -125,7 +125,9 @@ func (p *profile) prepare(ctx context.Context, s *session.Session, c *client.Cli
 		s.Notef("%s", note)
 	}
 	p.checkFlags()
-	if err := draft.CheckEnvironment(ctx, c.Environments, p.parent, p.name, cmp.Or(draft.Endpoint.GetComputeTarget(), deployment.DefaultTarget)); err != nil {
+	if err := draft.CheckEnvironment(ctx, c.Environments, deployment.EnvironmentCheck{
+		Parent: p.parent, Name: p.name, Target: cmp.Or(draft.Endpoint.GetComputeTarget(), deployment.DefaultTarget),
+	}); err != nil {
 		return err
 	}
 	p.createRequest = p.request()

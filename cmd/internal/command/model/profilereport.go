@@ -124,12 +124,24 @@ func (r profileResult) write(t *output.Text) {
 		t.Linef("Requests took far longer than the fastest of them: the machine was busy with something else. Measure again when it is quiet.")
 	}
 	if r.Replicas > 0 {
-		t.Linef("%s requests per second need %d replicas.", number(r.RequestedPerSecond), r.Replicas)
+		t.Linef("%s", need(r.RequestedPerSecond, r.Replicas))
 	}
 }
 
 func resources(cpu, memory float64) string {
 	return fmt.Sprintf("%s CPU, %s GB memory", number(cpu), number(memory))
+}
+
+// need says how many replicas carry so many requests per second.
+func need(perSecond float64, replicas int) string {
+	subject, verb, object := "requests", "need", "replicas"
+	if perSecond == 1 {
+		subject, verb = "request", "needs"
+	}
+	if replicas == 1 {
+		object = "replica"
+	}
+	return fmt.Sprintf("%s %s per second %s %d %s.", number(perSecond), subject, verb, replicas, object)
 }
 
 func requests(n int) string {

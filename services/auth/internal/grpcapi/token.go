@@ -3,12 +3,14 @@ package grpcapi
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/fairlead/fairlead/platform/apierr"
+	"github.com/fairlead/fairlead/platform/resourcename"
 	"github.com/fairlead/fairlead/platform/rpc"
 	authv1 "github.com/fairlead/fairlead/proto/gen/fairlead/auth/v1"
 	"github.com/fairlead/fairlead/services/auth/internal/endpointkey"
@@ -23,7 +25,9 @@ type TokenDeps struct {
 	Keys     *state.Collection[endpointkey.Keys]
 	Signing  *signingkeys.Keys
 	Lifetime time.Duration // of a token at most
-	Now      func() time.Time
+	// ScoringBaseURL begins scoring URIs; empty leaves them out.
+	ScoringBaseURL string
+	Now            func() time.Time
 }
 
 // TokenServer serves TokenService.
@@ -51,7 +55,11 @@ func (s *TokenServer) GetEndpointToken(ctx context.Context, req *authv1.GetEndpo
 	if err != nil {
 		return nil, err
 	}
+	uri := s.scoringURI(k.Value.Endpoint)
 	if err := k.Value.RequireTokens(); err != nil {
+		if refusal, ok := errors.AsType[*apierr.Error](err); ok && uri != "" {
+			return nil, refusal.With("scoringUri", uri)
+		}
 		return nil, err
 	}
 	grant := signing.Grant{
@@ -64,8 +72,20 @@ func (s *TokenServer) GetEndpointToken(ctx context.Context, req *authv1.GetEndpo
 	}
 	return &authv1.EndpointToken{
 		AccessToken: token, TokenType: "Bearer",
-		ExpiryTime: timestamppb.New(grant.ExpiryTime()), RefreshByTime: timestamppb.New(grant.RefreshByTime()),
+		ExpiryTime: timestamppb.New(grant.ExpiryTime()), RefreshByTime: timestamppb.New(grant.RefreshByTime()), ScoringUri: uri,
 	}, nil
+}
+
+// scoringURI is where routers have an endpoint.
+func (s *TokenServer) scoringURI(endpoint string) string {
+	if s.ScoringBaseURL == "" {
+		return ""
+	}
+	path := "/service/" + resourcename.Last(endpoint) + "/score"
+	if workspace := resourcename.Workspace(endpoint); workspace != "default" {
+		path = "/workspaces/" + workspace + path
+	}
+	return s.ScoringBaseURL + "/api/v1" + path
 }
 
 // existing reads what is known of an endpoint.

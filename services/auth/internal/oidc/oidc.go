@@ -129,6 +129,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (identity.Identity,
 	}
 	verified, err := verifier.Verify(oidc.ClientContext(ctx, v.client), token)
 	if expired, ok := errors.AsType[*oidc.TokenExpiredError](err); ok {
+		if expired.Expiry.IsZero() || expired.Expiry.Unix() == 0 {
+			return identity.Identity{}, apierr.New(apierr.Unauthenticated, "TOKEN_WITHOUT_EXPIRY",
+				"the bearer token of %s has no time of expiry (exp); only tokens that expire are taken", issuer)
+		}
 		return identity.Identity{}, apierr.New(apierr.Unauthenticated, "TOKEN_EXPIRED",
 			"the bearer token expired at %s; sign in again with: fairlead auth login", expired.Expiry.UTC().Format(time.RFC3339))
 	}

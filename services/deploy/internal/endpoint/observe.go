@@ -173,14 +173,23 @@ func (e Endpoint) overall() (State, string) {
 	if e.Deletion != nil {
 		return Deleting, "its replicas finish what they have, then it is gone"
 	}
+	if v, ok := e.Worst(); ok {
+		return v.Status.State, Sentence(v.ID, v.Status)
+	}
+	return Healthy, ""
+}
+
+// Worst gives the version that an endpoint's state comes from; false when all are
+// healthy.
+func (e Endpoint) Worst() (Version, bool) {
 	for _, state := range []State{Failed, Unschedulable, Unhealthy, Transitioning} {
 		for _, v := range e.Versions {
 			if v.Status.State == state {
-				return state, Sentence(v.ID, v.Status)
+				return v, true
 			}
 		}
 	}
-	return Healthy, ""
+	return Version{}, false
 }
 
 func (s Status) equal(o Status) bool {

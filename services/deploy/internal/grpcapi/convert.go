@@ -99,7 +99,7 @@ func (s *server) endpoint(e endpoint.Endpoint) *deployv1.Endpoint {
 	out := &deployv1.Endpoint{
 		Name: e.Name(), Uid: e.UID, Description: e.Description, Tags: e.Tags, Properties: e.Properties,
 		ComputeTarget: e.ComputeTarget, AuthMode: authMode(e.Auth), State: stateTo(e.State), StateMessage: e.Message,
-		Conditions:     []*resourcev1.Condition{{Type: "Ready", Status: truth(e.State == endpoint.Healthy), Message: e.Message}},
+		Conditions:     []*resourcev1.Condition{ready(e)},
 		DefaultVersion: e.DefaultVersion, ControlVersion: e.ControlVersion,
 		ScoringPath: scoringPath(e), Generation: e.Generation, ObservedGeneration: e.Observed,
 		CreateTime: timestamppb.New(e.CreateTime), UpdateTime: timestamppb.New(e.UpdateTime), CreatedBy: e.CreatedBy, Etag: tag(e),
@@ -113,6 +113,19 @@ func (s *server) endpoint(e endpoint.Endpoint) *deployv1.Endpoint {
 		out.Traffic = append(out.Traffic, &deployv1.TrafficShare{Version: v.ID, Percent: percent(e.Share(v.ID))})
 	}
 	return out
+}
+
+// ready tells whether an endpoint is healthy, and else the reason of the version
+// that it is not.
+func ready(e endpoint.Endpoint) *resourcev1.Condition {
+	c := &resourcev1.Condition{Type: "Ready", Status: truth(e.State == endpoint.Healthy), Message: e.Message}
+	switch v, ok := e.Worst(); {
+	case e.Deletion != nil:
+		c.Reason = "Deleting"
+	case ok:
+		c.Reason, c.LastTransitionTime = v.Status.Reason, timestamppb.New(v.Status.Since)
+	}
+	return c
 }
 
 func scoringPath(e endpoint.Endpoint) string {

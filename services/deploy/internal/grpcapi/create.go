@@ -65,7 +65,7 @@ func (s *Endpoints) CreateEndpoint(ctx context.Context, req *deployv1.CreateEndp
 		}
 		o = s.begun(ctx, o, change)
 		if req.GetValidateOnly() {
-			return s.preview(ctx, o, change.Endpoint)
+			return s.preview(ctx, o, change.Endpoint, nil)
 		}
 		commit := state.Commit{Change: change, Operation: &o, RequestKey: requestKey, Principal: rpc.Principal(ctx), Extra: use}
 		err = s.createWithKeys(ctx, commit, req.GetKeys())

@@ -115,7 +115,7 @@ func (s *Environments) RegisterEnvironment(ctx context.Context, req *deployv1.Re
 			return nil, err
 		}
 		if req.GetValidateOnly() && req.GetComputeTarget() != "" {
-			if v, err = s.fits(ctx, req.GetComputeTarget(), v, fact == nil); err != nil {
+			if v, err = s.fits(ctx, req, v, fact == nil); err != nil {
 				return nil, err
 			}
 		}
@@ -133,10 +133,10 @@ func (s *Environments) RegisterEnvironment(ctx context.Context, req *deployv1.Re
 	return nil, busy(req.GetEnvironmentId())
 }
 
-// fits refuses an environment that a compute target does not have, and adds to
-// its notices what has no effect there.
-func (s *server) fits(ctx context.Context, target string, v environment.Version, registered bool) (environment.Version, error) {
-	name, err := targetName(v.Workspace, target)
+// fits refuses an environment that a compute target does not have, or says so in
+// its notices, and adds to them what has no effect there.
+func (s *server) fits(ctx context.Context, req *deployv1.RegisterEnvironmentRequest, v environment.Version, registered bool) (environment.Version, error) {
+	name, err := targetName(v.Workspace, req.GetComputeTarget())
 	if err != nil {
 		return v, apierr.Invalid(apierr.Violation{Field: "compute_target", Description: err.Error()})
 	}
@@ -148,8 +148,14 @@ func (s *server) fits(ctx context.Context, target string, v environment.Version,
 	if err := s.checkPython(ctx, name, ask, &bad); err != nil {
 		return v, err
 	}
+	var lacking []string
 	for i := range bad {
 		bad[i].Field = "environment_version.python"
+		lacking = append(lacking, "as things are, it would be refused: "+bad[i].Description)
+	}
+	if req.GetAllowMismatch() {
+		bad = nil
+		v.Notices = slices.Concat(v.Notices, lacking)
 	}
 	v.Notices = slices.Concat(v.Notices, endpoint.EnvironmentNotices(name, v.Content))
 	return v, bad.Err()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -30,6 +32,11 @@ func (s *Endpoints) ReadEndpointLogs(req *deployv1.ReadEndpointLogsRequest, stre
 		}
 		versions = []endpoint.Version{v}
 	}
+	known := req.GetReplica() == "" || slices.Contains(s.replicaIDs(versions), req.GetReplica())
+	if !known && req.GetFollow() {
+		return s.noReplica(e, versions, req.GetReplica())
+	}
+	wrote := known
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(stream.Context())
 	if !req.GetFollow() {
@@ -40,11 +47,34 @@ func (s *Endpoints) ReadEndpointLogs(req *deployv1.ReadEndpointLogsRequest, stre
 			return s.readLogs(ctx, v, req, func(lines *deployv1.ReadEndpointLogsResponse) error {
 				mu.Lock()
 				defer mu.Unlock()
+				wrote = wrote || len(lines.GetLines()) > 0
 				return stream.Send(lines)
 			})
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil || wrote {
+		return err
+	}
+	return s.noReplica(e, versions, req.GetReplica()) // nor is there a log of one that is gone
+}
+
+func (s *server) replicaIDs(versions []endpoint.Version) []string {
+	var all []string
+	for _, v := range versions {
+		for _, r := range s.replicas(v) {
+			all = append(all, r.GetReplica())
+		}
+	}
+	return all
+}
+
+// noReplica refuses a replica that is not known, and names those that are.
+func (s *server) noReplica(e endpoint.Endpoint, versions []endpoint.Version, id string) error {
+	there := "it has none now"
+	if all := s.replicaIDs(versions); len(all) > 0 {
+		there = "there are: " + strings.Join(all, ", ")
+	}
+	return apierr.New(apierr.NotFound, "REPLICA_NOT_FOUND", "endpoint %s has no replica %s and no log of it; %s", e.ID, id, there).With("replica", id)
 }
 
 // readLogs passes on the log of one version. A version that compute has not got

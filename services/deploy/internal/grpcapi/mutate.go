@@ -55,7 +55,7 @@ func (s *server) mutate(ctx context.Context, m mutation) (*longrunningpb.Operati
 		}
 		o = s.begun(ctx, o, c)
 		if m.validateOnly {
-			return s.preview(ctx, o, c.Endpoint)
+			return s.preview(ctx, o, c.Endpoint, &e)
 		}
 		err = s.deps.State.Apply(ctx, state.Commit{
 			Change: c, At: at, Operation: &o, RequestKey: requestKey, Principal: rpc.Principal(ctx), Extra: extra,

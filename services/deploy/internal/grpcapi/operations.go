@@ -9,6 +9,8 @@ import (
 
 	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/platform/operation"
+	"github.com/fairlead/fairlead/platform/resourcename"
+	deployv1 "github.com/fairlead/fairlead/proto/gen/fairlead/deploy/v1"
 	"github.com/fairlead/fairlead/services/deploy/internal/endpoint"
 )
 
@@ -60,9 +62,11 @@ func (s *server) recorded(ctx context.Context, requestKey string) (*longrunningp
 
 // preview gives the answer to a request that only validates: what the operation
 // would end with.
-func (s *server) preview(ctx context.Context, o operation.Operation, e endpoint.Endpoint) (*longrunningpb.Operation, error) {
+func (s *server) preview(ctx context.Context, o operation.Operation, e endpoint.Endpoint, before *endpoint.Endpoint) (*longrunningpb.Operation, error) {
 	would := operation.NewServer(s.deps.Operations, func(_ context.Context, o operation.Operation) (proto.Message, error) {
-		return s.response(e, o)
+		would, err := s.response(e, o)
+		withoutWhatIsNotThere(would, before)
+		return would, err
 	})
 	answer, err := would.Proto(ctx, o.Succeed(s.deps.Clock()))
 	if err != nil {
@@ -70,6 +74,35 @@ func (s *server) preview(ctx context.Context, o operation.Operation, e endpoint.
 	}
 	answer.Name = "" // there is no such operation to ask for
 	return answer, nil
+}
+
+// withoutWhatIsNotThere clears the identity of what is only validated, and the
+// operation that does not run. before is the endpoint as it is; nil for none.
+func withoutWhatIsNotThere(m proto.Message, before *endpoint.Endpoint) {
+	unborn := func(v *deployv1.EndpointVersion) {
+		if before == nil || !hasVersion(*before, resourcename.Last(v.GetName())) {
+			v.Uid, v.Etag, v.CreateTime, v.UpdateTime = "", "", nil, nil
+		}
+	}
+	switch m := m.(type) {
+	case *deployv1.EndpointVersion:
+		unborn(m)
+	case *deployv1.Endpoint:
+		m.RunningOperation = ""
+		if before == nil {
+			m.Uid, m.Etag, m.CreateTime, m.UpdateTime = "", "", nil, nil
+		} else {
+			m.RunningOperation = before.Running()
+		}
+		for _, v := range m.GetVersions() {
+			unborn(v)
+		}
+	}
+}
+
+func hasVersion(e endpoint.Endpoint, id string) bool {
+	_, ok := e.Version(id)
+	return ok
 }
 
 func splitTarget(target string) (workspace, endpointID, version string) {

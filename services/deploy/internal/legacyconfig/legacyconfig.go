@@ -9,6 +9,7 @@
 package legacyconfig
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -70,10 +71,10 @@ func Read(in Input) Result {
 func (r *Result) open(file string, data []byte) (section, bool) {
 	n, err := parse(data)
 	switch {
+	case len(bytes.TrimSpace(data)) == 0:
+		return section{}, false
 	case err != nil:
 		r.violate(file, "is neither JSON nor YAML that can be read: "+err.Error())
-		return section{}, false
-	case n.empty():
 		return section{}, false
 	case n.fields == nil:
 		r.violate(file, "must be an object of keys and values")

@@ -107,6 +107,14 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
+func TestMergeKeysAreHonoured(t *testing.T) {
+	r := read("x: &b {scoringTimeoutMs: 5000, gpuCores: 1}\ny: &c {gpuCores: 2, namespace: prod}\ncomputeType: aks\n<<: [*b, *c]\nScoringTimeoutMs: 7000", "")
+	spec := r.Version.Spec
+	if *spec.ScoringTimeout != 7*time.Second || spec.GPUs != 1 || spec.Namespace != "prod" || len(r.Violations) > 0 {
+		t.Errorf("timeout %s, %d GPUs, namespace %q; violations %v", spec.ScoringTimeout, spec.GPUs, spec.Namespace, r.Violations)
+	}
+}
+
 func TestEnvironments(t *testing.T) {
 	full := `{"entryScript": "score.py", "environment": {"name": "mine", "version": "3", "inferencingStackVersion": "Latest",
 		"environmentVariables": {"A": "1"}, "spark": {"packages": []}, "databricks": null,
@@ -128,6 +136,10 @@ func TestEnvironments(t *testing.T) {
 		}, "", []string{"environment.docker.baseImageRegistry.password", "environment.docker.enabled", "environment.docker.sharedVolumes", "environment.python.baseCondaEnvironment", "environment.spark", "environment.version"}, nil},
 		{"the older form", "entryScript: a.py\nruntime: spark-py\ncondaFile: env.yml\nbaseImage: img\nextraDockerfileSteps: steps\nenableGpu: 'True'\ncudaVersion: 10.0\nschemaFile: s.json",
 			&legacyconfig.Environment{CondaFile: "dependencies: []", BaseDockerfile: "FROM img\nRUN x"}, "", []string{"cudaVersion", "enableGpu", "runtime", "schemaFile"}, nil},
+		{"further steps on an image of a registry", "entryScript: a.py\nbaseImage: team/img:1\nextraDockerfileSteps: steps\nbaseImageRegistry: {address: r.example/, username: u}",
+			&legacyconfig.Environment{BaseDockerfile: "FROM r.example/team/img:1\nRUN x"}, "", []string{"baseImageRegistry.username"}, nil},
+		{"a registry without an image", "entryScript: a.py\nbaseImageRegistry: {address: r.example}", nil, "", []string{"baseImageRegistry"}, nil},
+		{"a registry without an image, in an environment", "entryScript: a.py\nenvironment: {docker: {baseImageRegistry: {address: r.example}}}", nil, "", []string{"environment.docker.baseImageRegistry"}, nil},
 		{"a file to send", "entryScript: a.py\ncondaFile: other.yml", nil, "", nil, []string{"other.yml"}},
 		{"a file that is not there", "entryScript: a.py\ncondaFile: absent.yml", nil, "", []string{"condaFile"}, nil},
 		{"a text for a Dockerfile", `{"entryScript": "a.py", "environment": {"docker": {"baseDockerfile": "FROM x\nRUN y"}}}`, &legacyconfig.Environment{BaseDockerfile: "FROM x\nRUN y"}, "", nil, nil},
@@ -172,6 +184,15 @@ func TestViolations(t *testing.T) {
 	}{
 		{"both empty", "", "", nil},
 		{"no compute type", "{\"numReplicas\": 1}", "", []legacyconfig.Finding{{"computeType", "must be given (aks, aksendpoint, aci or local): need to specify computeType in the deployment configuration"}}},
+		{"empty objects", "{}", "{}", []legacyconfig.Finding{
+			{"computeType", "must be given (aks, aksendpoint, aci or local): need to specify computeType in the deployment configuration"},
+			{"entryScript", "must be given: the path of the scoring script"}}},
+		{"nothing that is a configuration", "null", "[]", []legacyconfig.Finding{
+			{"deployment_config", "must be an object of keys and values"}, {"inference_config", "must be an object of keys and values"}}},
+		{"several documents", "computeType: aks\n---\ncomputeType: local", "entryScript: a.py\n---\n", []legacyconfig.Finding{
+			{"deployment_config", "is neither JSON nor YAML that can be read: it holds several documents: keep one of them"}}},
+		{"a merge of something else", "computeType: aks\n<<: 1", "", []legacyconfig.Finding{
+			{"deployment_config", "is neither JSON nor YAML that can be read: << must be followed by an object, or a list of objects"}}},
 		{"another compute type", "computeType: Batch", "", []legacyconfig.Finding{{"computeType", "unknown deployment type: Batch; aks, aksendpoint, aci and local are known"}}},
 		{"not an object", "- a", "entryScript", []legacyconfig.Finding{
 			{"deployment_config", "must be an object of keys and values"}, {"inference_config", "must be an object of keys and values"}}},

@@ -16,7 +16,11 @@ const (
 	maxNodes = 100_000
 )
 
-var errTooLarge = errors.New("it is nested too deeply or too large")
+var (
+	errTooLarge  = errors.New("it is nested too deeply or too large")
+	errMerge     = errors.New("<< must be followed by an object, or a list of objects")
+	errDocuments = errors.New("it holds several documents: keep one of them")
+)
 
 // node is one value of a file, whichever of the two formats it was written in.
 type node struct {
@@ -52,13 +56,33 @@ func parse(data []byte) (node, error) {
 		}
 	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := documents.Decode(&document); {
+	case errors.Is(err, io.EOF): // comments alone
+		return node{}, nil
+	case err != nil:
 		return node{}, err
 	}
-	if len(document.Content) == 0 {
-		return node{}, nil
+	if err := onlyOne(documents); err != nil || len(document.Content) == 0 {
+		return node{}, err
 	}
 	return fromYAML(document.Content[0], 0, &budget)
+}
+
+// onlyOne refuses further documents that hold something.
+func onlyOne(d *yaml.Decoder) error {
+	for {
+		var more yaml.Node
+		switch err := d.Decode(&more); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if len(more.Content) > 0 && more.Content[0].Tag != "!!null" {
+			return errDocuments
+		}
+	}
 }
 
 func isEnd(d *json.Decoder) bool {
@@ -117,14 +141,19 @@ func fromYAML(y *yaml.Node, depth int, budget *int) (node, error) {
 		return n, nil
 	case yaml.MappingNode:
 		n := node{fields: map[string]field{}}
+		var merged []node
 		for i := 0; i+1 < len(y.Content); i += 2 {
 			child, err := fromYAML(y.Content[i+1], depth+1, budget)
-			if err != nil {
+			switch {
+			case err != nil:
 				return node{}, err
+			case y.Content[i].Tag == "!!merge":
+				merged = append(merged, child)
+			default:
+				n.put(y.Content[i].Value, child)
 			}
-			n.put(y.Content[i].Value, child)
 		}
-		return n, nil
+		return n, n.merge(merged)
 	case yaml.ScalarNode:
 		if y.Tag == "!!null" {
 			return node{}, nil
@@ -133,6 +162,28 @@ func fromYAML(y *yaml.Node, depth int, budget *int) (node, error) {
 	case yaml.DocumentNode: // only at the top, which the caller has taken off
 	}
 	return node{}, nil
+}
+
+// merge adds the fields of what << names that the object does not have itself;
+// the first that has one gives it.
+func (n *node) merge(from []node) error {
+	for _, other := range from {
+		if other.list != nil {
+			if err := n.merge(other.list); err != nil {
+				return err
+			}
+			continue
+		}
+		if other.fields == nil {
+			return errMerge
+		}
+		for lower, f := range other.fields {
+			if _, taken := n.fields[lower]; !taken {
+				n.fields[lower] = f
+			}
+		}
+	}
+	return nil
 }
 
 // put adds a field. A key that differs from another only by case is kept apart

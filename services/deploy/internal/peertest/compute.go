@@ -38,6 +38,7 @@ type Compute struct {
 // Outcome is what becomes of a workload's newest spec.
 type Outcome struct {
 	State    computev1.Workload_State
+	Reason   string
 	Message  string
 	LogLines []string
 }
@@ -212,6 +213,9 @@ func (c *Compute) ReadWorkloadLogs(req *computev1.ReadWorkloadLogsRequest, strea
 	if spec == nil {
 		return fail(apierr.NotFound, "there is no workload %s", req.GetName())
 	}
+	if req.GetReplica() != "" && req.GetReplica() != "r0" {
+		return nil
+	}
 	line := &computev1.LogLine{Replica: "r0", Text: "init of " + spec.GetVersion()}
 	return stream.Send(&computev1.ReadWorkloadLogsResponse{Lines: []*computev1.LogLine{line}})
 }
@@ -231,7 +235,7 @@ func (c *Compute) snapshot() (map[string]*computev1.Workload, chan struct{}, err
 func (c *Compute) become(w *computev1.Workload) {
 	o := c.behave(w.GetSpec())
 	w.ObservedGeneration, w.State = w.GetGeneration(), o.State
-	w.Ready = &resourcev1.Condition{Type: "Ready", Message: o.Message, LogLines: o.LogLines}
+	w.Ready = &resourcev1.Condition{Type: "Ready", Reason: o.Reason, Message: o.Message, LogLines: o.LogLines}
 	if o.State != computev1.Workload_STATE_HEALTHY {
 		return
 	}

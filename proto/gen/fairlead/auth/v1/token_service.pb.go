@@ -93,6 +93,9 @@ type EndpointToken struct {
 	// When to ask for the next one: half of its lifetime has passed then, so that a
 	// token of 24 hours is valid for 12 hours more.
 	RefreshByTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=refresh_by_time,json=refreshByTime,proto3" json:"refresh_by_time,omitempty"`
+	// Where it opens the endpoint, for callers who may not read that; empty when
+	// the installation does not say where its data plane is.
+	ScoringUri    string `protobuf:"bytes,5,opt,name=scoring_uri,json=scoringUri,proto3" json:"scoring_uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -153,6 +156,13 @@ func (x *EndpointToken) GetRefreshByTime() *timestamppb.Timestamp {
 		return x.RefreshByTime
 	}
 	return nil
+}
+
+func (x *EndpointToken) GetScoringUri() string {
+	if x != nil {
+		return x.ScoringUri
+	}
+	return ""
 }
 
 // Request of RevokeEndpointTokens.
@@ -790,14 +800,16 @@ const file_fairlead_auth_v1_token_service_proto_rawDesc = "" +
 	"\x17GetEndpointTokenRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12A\n" +
 	"\blifetime\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\n" +
-	"\xbaH\a\xaa\x01\x042\x02\b\x01R\blifetime\"\xd2\x01\n" +
+	"\xbaH\a\xaa\x01\x042\x02\b\x01R\blifetime\"\xf3\x01\n" +
 	"\rEndpointToken\x12!\n" +
 	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x1d\n" +
 	"\n" +
 	"token_type\x18\x02 \x01(\tR\ttokenType\x12;\n" +
 	"\vexpiry_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expiryTime\x12B\n" +
-	"\x0frefresh_by_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rrefreshByTime\"9\n" +
+	"\x0frefresh_by_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rrefreshByTime\x12\x1f\n" +
+	"\vscoring_uri\x18\x05 \x01(\tR\n" +
+	"scoringUri\"9\n" +
 	"\x1bRevokeEndpointTokensRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\"\x1e\n" +
 	"\x1cRevokeEndpointTokensResponse\"\x10\n" +

@@ -760,6 +760,9 @@ type RegisterEnvironmentRequest struct {
 	// asks, alone or in the form workspaces/{workspace}/computeTargets/{target};
 	// empty means that none is asked.
 	ComputeTarget string `protobuf:"bytes,6,opt,name=compute_target,json=computeTarget,proto3" json:"compute_target,omitempty"`
+	// With validate_only: what the compute target lacks is one of the answer's
+	// notices instead of a violation. Default false.
+	AllowMismatch bool `protobuf:"varint,7,opt,name=allow_mismatch,json=allowMismatch,proto3" json:"allow_mismatch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -834,6 +837,13 @@ func (x *RegisterEnvironmentRequest) GetComputeTarget() string {
 		return x.ComputeTarget
 	}
 	return ""
+}
+
+func (x *RegisterEnvironmentRequest) GetAllowMismatch() bool {
+	if x != nil {
+		return x.AllowMismatch
+	}
+	return false
 }
 
 // Request of DeleteEnvironmentVersion.
@@ -1008,7 +1018,7 @@ const file_fairlead_deploy_v1_environment_service_proto_rawDesc = "" +
 	"\x14environment_versions\x18\x01 \x03(\v2&.fairlead.deploy.v1.EnvironmentVersionR\x13environmentVersions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\":\n" +
 	"\x1cGetEnvironmentVersionRequest\x12\x1a\n" +
-	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\"\xfd\x03\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\"\xa4\x04\n" +
 	"\x1aRegisterEnvironmentRequest\x12\x1e\n" +
 	"\x06parent\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06parent\x12\xe5\x01\n" +
 	"\x0eenvironment_id\x18\x02 \x01(\tB\xbd\x01\xbaH\xb9\x01\xba\x01\xb5\x01\n" +
@@ -1017,7 +1027,8 @@ const file_fairlead_deploy_v1_environment_service_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12*\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\trequestId\x12%\n" +
-	"\x0ecompute_target\x18\x06 \x01(\tR\rcomputeTarget\"v\n" +
+	"\x0ecompute_target\x18\x06 \x01(\tR\rcomputeTarget\x12%\n" +
+	"\x0eallow_mismatch\x18\a \x01(\bR\rallowMismatch\"v\n" +
 	"\x1fDeleteEnvironmentVersionRequest\x12\x1a\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +

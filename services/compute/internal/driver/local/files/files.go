@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/services/compute/internal/workload"
 )
 
@@ -145,6 +146,10 @@ func (c *Cache) download(ctx context.Context, path string, f workload.File) erro
 	defer os.Remove(temp.Name())
 	h := sha256.New()
 	size, err := io.Copy(io.MultiWriter(temp, h), content)
+	if apierr.KindOf(err) == apierr.DataLoss { // the store knows that it gave other bytes
+		_ = temp.Close()
+		return &DigestError{Path: f.Path, Want: f.SHA256, Got: hex.EncodeToString(h.Sum(nil)), WantSize: f.Size, GotSize: size}
+	}
 	if err = errors.Join(err, temp.Chmod(0o444), temp.Close()); err != nil {
 		return inSpace(err, c.dir, f.Size)
 	}

@@ -9,8 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
+	"github.com/fairlead/fairlead/platform/apierr"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/drivertest"
 	"github.com/fairlead/fairlead/services/compute/internal/driver/local/files"
 	"github.com/fairlead/fairlead/services/compute/internal/workload"
@@ -29,6 +31,13 @@ func (c *counting) Open(ctx context.Context, digest string) (io.ReadCloser, int6
 		return io.NopCloser(strings.NewReader("something else")), 14, nil
 	}
 	return c.Artefacts.Open(ctx, digest)
+}
+
+// knowing is a store that finds out at the end that its content is damaged.
+type knowing struct{}
+
+func (knowing) Open(context.Context, string) (io.ReadCloser, int64, error) {
+	return io.NopCloser(io.MultiReader(strings.NewReader("con"), iotest.ErrReader(apierr.New(apierr.DataLoss, "DIGEST_MISMATCH", "damaged")))), 3, nil
 }
 
 func read(t *testing.T, parts ...string) string {
@@ -147,6 +156,11 @@ func TestWrongContentAndPathsAreRefused(t *testing.T) {
 	cache := files.NewCache(dir, source)
 	if err := cache.Lay(t.Context(), []workload.File{f}, t.TempDir(), files.Copy); err == nil || !strings.Contains(err.Error(), "expected 7 bytes with SHA-256 "+f.SHA256+", got 14 bytes") {
 		t.Errorf("wrong content: %v", err)
+	}
+	// A store that finds the damage itself knows only the size that it has.
+	damaged := files.NewCache(t.TempDir(), knowing{})
+	if err := damaged.Lay(t.Context(), []workload.File{f}, t.TempDir(), files.Copy); err == nil || !strings.Contains(err.Error(), "expected 7 bytes with SHA-256 "+f.SHA256+", got 3 bytes") {
+		t.Errorf("content that the store knows to be damaged: %v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*", "*"))
 	if err != nil || len(left) != 0 {
