@@ -233,7 +233,7 @@ func (s *Server) await(ctx context.Context) (*process, error) {
 		switch {
 		case stopped:
 			return nil, worker.ErrStopped
-		case up:
+		case up && !p.hasEnded(): // that it has is noted a moment later
 			return p, nil
 		}
 		select {

@@ -205,3 +205,13 @@ func (l *lines) rest() {
 	_, _ = l.to.Write(append(l.part, '\n'))
 	l.part = l.part[:0]
 }
+
+// hasEnded reports whether the server is gone.
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
