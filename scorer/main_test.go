@@ -58,7 +58,12 @@ func start(tb testing.TB, cfg scorer.Config) *running {
 	case a := <-listening:
 		r.url = "http://" + a.String()
 	case <-r.ended:
-		tb.Fatalf("the scorer ended before it listened: %v", r.err)
+		select {
+		case a := <-listening: // it may have ended since
+			r.url = "http://" + a.String()
+		default:
+			tb.Fatalf("the scorer ended before it listened: %v", r.err)
+		}
 	}
 	return r
 }
