@@ -70,7 +70,7 @@ func TestApply(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := i.Refused("apply", "-f", file)
-		for _, want := range []string{"2 points", "fruit.yaml:8: versions[0].replica: is not known; did you mean replicas?", "does not hold the script nothere.py"} {
+		for _, want := range []string{"2 points", "fruit.yaml:8: versions[0].replica: is not known; did you mean replicas?", "versions[0].entryScript: there is no script "} {
 			if !strings.Contains(r.Stderr, want) {
 				t.Errorf("it does not say %q:\n%s", want, r.Stderr)
 			}
