@@ -18,6 +18,13 @@ func Rules() []string {
 func (w *world) rule(r *router) (pick func() int, known bool) {
 	by := func(p balancing.Policy) func() int {
 		return func() int {
+			for i := range r.candidates {
+				var oldest time.Duration
+				if len(r.sent[i]) > 0 {
+					oldest = w.now - r.sent[i][0].sent
+				}
+				p.See(&r.candidates[i], &r.estimates[i], oldest, w.clock())
+			}
 			i, _ := p.Pick(r.candidates, r.turn)
 			return i
 		}

@@ -153,13 +153,6 @@ func (w *world) arrive(chance *rand.Rand, perSecond float64, n int) {
 }
 
 func (w *world) send(r *router) {
-	for i := range r.candidates {
-		c := &r.candidates[i]
-		c.Service, c.Peak, c.Oldest = r.estimates[i].Service(w.clock()), r.estimates[i].Peak(w.clock()), 0
-		if len(r.sent[i]) > 0 {
-			c.Oldest = w.now - r.sent[i][0].sent
-		}
-	}
 	i := r.pick()
 	r.turn = i + 1
 	r.candidates[i].InFlight++

@@ -61,6 +61,17 @@ type Policy struct {
 	Two bool
 	// Lot gives a number from 0 to below n; only Two needs it.
 	Lot func(n int) int
+	// Peak says that the cost is made of Candidate.Peak, which takes time to know.
+	Peak bool
+}
+
+// See fills in what an estimate says of a candidate, and how old its oldest
+// request is, as far as the policy needs it.
+func (p Policy) See(c *Candidate, e *Estimate, oldest time.Duration, now time.Time) {
+	c.Service, c.Oldest = e.Service(now), oldest
+	if p.Peak {
+		c.Peak = e.Peak(now)
+	}
 }
 
 // Reachable passes replicas that are ready and not draining, and to which no

@@ -58,7 +58,7 @@ func PowerOfTwo(may Filter, lot func(n int) int) Policy {
 // pending: its peak latency for each request in flight. One that nothing is known
 // of is tried once.
 func PeakEWMA(may Filter, lot func(n int) int) Policy {
-	return Policy{May: may, Cost: pending, Two: true, Lot: lot}
+	return Policy{May: may, Cost: pending, Two: true, Lot: lot, Peak: true}
 }
 
 func pending(c *Candidate, _ time.Duration) float64 {

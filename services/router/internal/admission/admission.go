@@ -292,11 +292,11 @@ func (g *Gate) leave(w *waiter) bool {
 // pick chooses by what is known of the replicas now.
 func (g *Gate) pick(now time.Time) (index int, ok bool) {
 	for i, s := range g.slots {
-		c := &g.candidates[i]
-		c.Service, c.Peak, c.Oldest = s.estimate.Service(now), s.estimate.Peak(now), 0
+		var oldest time.Duration
 		if s.oldest != nil {
-			c.Oldest = now.Sub(s.oldest.sent)
+			oldest = now.Sub(s.oldest.sent)
 		}
+		g.policy.See(&g.candidates[i], &s.estimate, oldest, now)
 	}
 	return g.policy.Pick(g.candidates, g.turn)
 }
